@@ -1,0 +1,141 @@
+"""Every check of a batch and of a specification, and what it says."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from streammetrics._jax import explicit_axes
+
+
+class Complaint(Exception):
+    """What is wrong with a batch, before it is known whose it is."""
+
+    def __init__(self, kind: type[Exception], text: str) -> None:
+        super().__init__(text)
+        self.kind, self.text = kind, text
+
+
+def refuse(kind: type[Exception], text: str) -> NoReturn:
+    """Say what came and what was due; `told_by` adds who."""
+    raise Complaint(kind, text)
+
+
+@contextmanager
+def told_by(who: str) -> Iterator[None]:
+    """Complaints raised inside become errors of their kind that begin with `who`."""
+    try:
+        yield
+    except Complaint as complaint:
+        raise complaint.kind(f"{who}: {complaint.text}") from None
+
+
+def listed(words: Iterable[object]) -> str:
+    """Words as a list in a sentence."""
+    *first, last = [str(word) for word in words]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def choice(owner: Any, name: str, choices: Sequence[object]) -> None:
+    """A field must have one of some values."""
+    value = getattr(owner, name)
+    if not any(value == known and type(value) is type(known) for known in choices):
+        *first, last = [repr(known) for known in choices]
+        due = f"{', '.join(first)} or {last}"
+        raise ValueError(f"{type(owner).__name__}: {name} is {value!r}, but must be {due}")
+
+
+def names(given: Iterable[str], reads: Sequence[str], accepts: Sequence[str]) -> None:
+    """A batch must have the names that are read, and no others but the optional ones."""
+    given = list(given)
+    unknown, missing = [n for n in given if n not in accepts], [n for n in reads if n not in given]
+    optional = [n for n in accepts if n not in reads]
+    due = f"it reads {listed(reads)}" + (f" (and {listed(optional)}, optional)" if optional else "")
+    if unknown:
+        refuse(TypeError, f"got {listed(unknown)}, which nothing reads; {due}")
+    if missing:
+        refuse(TypeError, f"{listed(missing)} did not come; {due}")
+
+
+def entries(batch: Mapping[str, Any]) -> dict[str, Array]:
+    """The batch as arrays JAX can take as they are; what 32 bits cannot hold is refused, not rounded or wrapped."""
+    return {name: _entry(name, value) for name, value in batch.items()}
+
+
+def _entry(name: str, value: Any) -> Any:
+    if isinstance(value, Array):
+        return value
+    if value is None or isinstance(value, str | Mapping):
+        refuse(TypeError, f"{name} is {value!r}, but must be an array")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        refuse(ValueError, f"{name} is a ragged sequence, but must be an array")
+    if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, jnp.floating):
+        refuse(TypeError, f"{name} has dtype {array.dtype}, but must be boolean, integer or floating")
+    if jax.config.jax_enable_x64 or array.dtype.itemsize != 8 or not array.size:
+        return array
+    if array.dtype.kind == "f":
+        if (np.abs(array[np.isfinite(array)]) > np.finfo(np.float32).max).any():
+            refuse(ValueError, f"{name} holds {array.dtype} values beyond the range of float32")
+        return array.astype(np.float32)
+    narrow = np.int32 if array.dtype.kind == "i" else np.uint32
+    if array.min() < np.iinfo(narrow).min or array.max() > np.iinfo(narrow).max:
+        refuse(ValueError, f"{name} holds {array.dtype} values that do not fit {np.dtype(narrow)}")
+    return array.astype(narrow)
+
+
+def unsharded(batch: Mapping[str, Array]) -> None:
+    """Rows sharded over an Explicit mesh belong to several devices: a plain update would move them."""
+    for name, array in batch.items():
+        if axes := explicit_axes(array):
+            refuse(
+                ValueError,
+                f"{name} is sharded over the mesh axes {listed(axes)}, but a plain update takes the rows of one device; "
+                f"update inside jax.shard_map with init(axis_name={axes[0]!r}), which is what Sharded does",
+            )
+
+
+def floating(name: str, array: Array, meaning: str) -> None:
+    """Scores must be floating."""
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        refuse(TypeError, f"{name} have dtype {array.dtype}, but {meaning} are floating; are {name} and targets swapped?")
+
+
+def integral(name: str, array: Array, meaning: str) -> None:
+    """Class ids must be integers."""
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        refuse(TypeError, f"{name} have dtype {array.dtype}, but {meaning} are integers")
+
+
+def same_shape(name: str, array: Array, shape: tuple[int, ...], reason: str) -> None:
+    """An entry must have a shape."""
+    if array.shape != shape:
+        refuse(ValueError, f"{name} have shape {array.shape}, but must have shape {shape}, {reason}")
+
+
+def prefix(name: str, array: Array, shape: tuple[int, ...]) -> None:
+    """Weights must have a shape that leads the examples'."""
+    if array.shape != shape[: array.ndim]:
+        refuse(
+            ValueError,
+            f"{name} have shape {array.shape}, but the examples have shape {shape}: "
+            "one weight per example, or per leading index, is due",
+        )
+
+
+def one_reading(metric: Any, averaged: bool, binary: bool) -> None:
+    """Of an average and a class a metric takes one, of a binary task neither."""
+    name, class_id = type(metric).__name__, metric.class_id
+    if binary and (averaged or class_id is not None):
+        raise ValueError(f"{name}: Binary has one value, of its positive class, and takes no average, class_id or over")
+    if class_id is None:
+        return
+    if averaged:
+        raise ValueError(f"{name}: average={metric.average!r} and class_id={class_id} exclude each other")
+    if not 0 <= class_id < metric.task.classes:
+        raise ValueError(f"{name}: class_id is {class_id}, but must be from 0 to {metric.task.classes - 1}")

@@ -1,0 +1,133 @@
+"""`DoubleFloat`: sums of about 48 bits held in two float32 words, and its arithmetic.
+
+The error-free transformations follow Knuth (two sums) and Dekker (products). XLA contracts `a * b - p` to a fused
+operation, so products are built from halves of at most 12 bits, whose products are exact however they are compiled.
+"""
+
+import functools
+import warnings
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from streammetrics._wide import Pair, Wide, reading_dtype
+
+
+def two_sum(a: Array, b: Array) -> Pair:
+    """The rounded sum and its exact error."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def renormalised(high: Array, low: Array) -> Pair:
+    """The pair of the same sum whose low word is at most half an ulp of the high one; |low| ≤ |high| is given."""
+    total = high + low
+    # Past the largest float32 the error of a sum is inf - inf: the sum is infinite, not NaN.
+    return total, jnp.where(jnp.isfinite(total), low - (total - high), 0)
+
+
+def two_product(a: Array, b: Array) -> Pair:
+    """The product as a pair, to 2^-47."""
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    high, error = two_sum(a_high * b_high, a_high * b_low)
+    high, more = two_sum(high, a_low * b_high)
+    return renormalised(high, (error + more) + a_low * b_low)
+
+
+def _halves(x: Array) -> Pair:
+    bits = lax.bitcast_convert_type(x, jnp.uint32) & np.uint32(0xFFFFF000)
+    high = lax.bitcast_convert_type(bits, jnp.float32)
+    return high, x - high
+
+
+def add(x: Pair, y: Pair) -> Pair:
+    """The sum, to 2^-47 of |x| + |y|."""
+    high, error = two_sum(x[0], y[0])
+    return renormalised(high, error + (x[1] + y[1]))
+
+
+def negate(x: Pair) -> Pair:
+    return -x[0], -x[1]
+
+
+def multiply(x: Pair, y: Pair) -> Pair:
+    """The product, to 2^-46."""
+    high, error = two_product(x[0], y[0])
+    return renormalised(high, error + (x[0] * y[1] + x[1] * y[0]))
+
+
+def divide(x: Pair, y: Pair) -> Pair:
+    """The quotient, to 2^-45; 0 where the divisor is 0."""
+    nonzero = jnp.where(y[0] == 0, 1, y[0])
+    first = x[0] / nonzero
+    rest = add(x, negate(multiply((first, jnp.zeros_like(first)), y)))
+    quotient = renormalised(first, (rest[0] + rest[1]) / nonzero)
+    return jnp.where(y[0] == 0, 0, quotient[0]), jnp.where(y[0] == 0, 0, quotient[1])
+
+
+def from_integer(value: Array) -> Pair:
+    """A 32-bit integer, exactly."""
+    high = value & ~value.dtype.type(0xFFF)
+    return renormalised(high.astype(jnp.float32), (value & value.dtype.type(0xFFF)).astype(jnp.float32))
+
+
+class DoubleFloat(Wide):
+    """An array of numbers of about 48 bits, held in two float32 words.
+
+    It adds, subtracts, sums and compares; `/` gives a float; `float()` and `numpy.asarray` read it as float64 on the
+    host.
+
+    >>> total = DoubleFloat.of(2.0**30) + 0.25
+    >>> float(total)
+    1073741824.25
+    """
+
+    @classmethod
+    def of(cls, value: Any) -> Self:
+        """The value of a `DoubleFloat`, a `UInt64`, or a real number or array."""
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, Wide):  # 16 bits of the 64 at a time are exact floats
+            halves = (value.high >> 16, value.high & 0xFFFF, value.low >> 16, value.low & 0xFFFF)
+            total = (jnp.zeros(value.shape, jnp.float32),) * 2
+            for half, exponent in zip(halves, (48, 32, 16, 0), strict=True):
+                scaled = half.astype(jnp.float32) * np.float32(2.0**exponent)
+                total = add(total, (scaled, jnp.zeros_like(scaled)))
+            return cls(*total)
+        if not isinstance(value, Array):
+            value = np.asarray(value, np.float64)
+            high = value.astype(np.float32)
+            return cls(jnp.asarray(high), jnp.asarray((value - high).astype(np.float32)))
+        high = value.astype(jnp.float32)
+        return cls(high, (value - high.astype(value.dtype)).astype(jnp.float32))
+
+    _add = staticmethod(add)
+    _negate = staticmethod(negate)
+
+    def to_float(self) -> Array:
+        dtype = reading_dtype()
+        return self.high.astype(dtype) + self.low.astype(dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        value = np.asarray(self.high).astype(np.float64) + np.asarray(self.low)
+        return np.asarray(value, dtype or np.float64)
+
+    def __float__(self) -> float:
+        return float(np.asarray(self))
+
+
+@functools.cache
+def warn_of_fast_math() -> None:
+    """Warns, once, where the compiler rewrites floating-point arithmetic and so breaks compensated sums."""
+    with jax.ensure_compile_time_eval():
+        high, low = jax.jit(two_sum)(np.float32(1), np.float32(2.0**-30))
+    if float(high) != 1 or float(low) != 2.0**-30:
+        warnings.warn(
+            "streammetrics: this compiler breaks compensated sums, so that sums and means are rounded as plain float32; "
+            "is --xla_cpu_enable_fast_math set? (exact=True is not affected)",
+            stacklevel=2,
+        )

@@ -1,0 +1,47 @@
+"""What differs between the versions of JAX, and what JAX does not say in one word."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+from jax import lax
+
+Axes = str | tuple[str, ...]
+
+
+def axes_of(axis_name: Axes) -> tuple[str, ...]:
+    """Axis names as a tuple."""
+    return (axis_name,) if isinstance(axis_name, str) else tuple(axis_name)
+
+
+def varying(array: Any) -> frozenset[str]:
+    """The mesh axes along which an array may differ between devices: known inside a checked `shard_map` only."""
+    return frozenset(getattr(jax.typeof(array), "vma", None) or ())
+
+
+def vary(tree: Any, axes: Iterable[str]) -> Any:
+    """The tree with every array marked as varying along the axes."""
+    wanted = frozenset(axes)
+
+    def mark(array: Any) -> Any:
+        missing = tuple(sorted(wanted - varying(array)))
+        return lax.pcast(array, missing, to="varying") if missing else array
+
+    return jax.tree.map(mark, tree)
+
+
+def tracks_varying(axis_name: Axes) -> bool:
+    """Whether JAX tracks here which arrays vary along the axes (not under `pmap`, nor with `check_vma=False`)."""
+    return bool(varying(lax.axis_index(axes_of(axis_name)[0])))
+
+
+def explicit_axes(array: Any) -> tuple[str, ...]:
+    """The axes of an Explicit mesh over which an array's type says that it is sharded."""
+    sharding = getattr(jax.typeof(array), "sharding", None)
+    entries = getattr(getattr(sharding, "spec", None), "__iter__", tuple)()
+    return tuple(str(entry) for entry in entries if entry is not None)
+
+
+def is_traced(tree: Any) -> bool:
+    """Whether any leaf is being traced."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,265 @@
+"""What a metric is: a statistic and what is read off it, and the compiled functions that every metric has."""
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from streammetrics import _checks, _state
+from streammetrics._double import warn_of_fast_math
+from streammetrics._jax import Axes, axes_of, is_traced, vary, varying
+from streammetrics._state import State
+from streammetrics._statistic import AnyStatistic, Joint, Statistic, accumulators_of, layout, members, seen_of
+from streammetrics._tally import tally as _tally_member
+from streammetrics.accumulators._base import Slotted
+
+MODES = ("raise", "nan", "ignore")
+
+
+class InvalidExamples(ValueError):
+    """Some examples could not be counted. `.values` is what the others give, `.counts` how many, by metric and reason."""
+
+    def __init__(self, message: str, values: Any, counts: dict[str, dict[str, int]]) -> None:
+        super().__init__(message)
+        self.values, self.counts = values, counts
+
+    def __reduce__(self) -> Any:
+        return type(self), (str(self), self.values, self.counts)
+
+
+class Metric(ABC):
+    """A statistic, and what is read off it. A subclass is a specification (`sm.spec`) with `statistic` and `read`.
+
+    States are pure values: every method returns a new one. All methods are compiled once for equal specifications
+    and shapes, and are inlined inside `jit`.
+    """
+
+    @property
+    @abstractmethod
+    def statistic(self) -> Any:
+        """What is counted."""
+
+    @abstractmethod
+    def read(self, counts: Mapping[str, Any]) -> Any:
+        """The value, from the decoded accumulators by name and the number of `examples`."""
+
+    @property
+    def parts(self) -> tuple[tuple[str, "Metric"], ...]:
+        """The members of a collection by name; of a single metric, none."""
+        return ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The names of the batch entries it needs."""
+        return _names(self)[0]
+
+    @property
+    def accepts(self) -> tuple[str, ...]:
+        """The names of the batch entries it takes: those it needs, then the optional weights."""
+        return _names(self)[1]
+
+    def init(self, axis_name: Axes | None = None) -> State:
+        """The empty state. Inside `shard_map`, `axis_name` says over which mesh axes it will differ."""
+        if any(isinstance(accumulator, Slotted) for accumulator in accumulators_of(_statistic(self)).values()):
+            warn_of_fast_math()
+        state = _init(self)
+        return state if axis_name is None else vary(state, axes_of(axis_name))
+
+    def update(self, state: State, /, *args: Any, **batch: Any) -> State:
+        """The state with a batch added.
+
+        Predictions and targets (or the one value) may come by position; weights, and everything in a collection, come
+        by name. Raises `TypeError` for names or dtypes and `ValueError` for shapes, when tracing.
+        """
+        return _update(self, state, self._batch(args, batch))
+
+    def tally(self, /, *args: Any, **batch: Any) -> State:
+        """The state of a batch alone, which takes what `update` takes."""
+        return _tally(self, self._batch(args, batch))
+
+    def merge(self, state: State, /, *states: State) -> State:
+        """The state of all states."""
+        _state.check(state, repr(self), _statistic(self))
+        return _state.merge(state, *states)
+
+    def compute(self, state: State, on_invalid: str = "raise") -> Any:
+        """The value of a state: a scalar, an array, or a dict.
+
+        `on_invalid` says what happens where examples could not be counted. `"raise"`: `InvalidExamples`; under a trace,
+        and with its device sync, it cannot be: there it means `"nan"`. `"nan"`: floating values whose own statistic saw
+        such examples are NaN. `"ignore"`: the value of the others.
+        """
+        if on_invalid not in MODES:
+            raise ValueError(f"{self!r}: on_invalid is {on_invalid!r}, but must be 'raise', 'nan' or 'ignore'")
+        _state.check(state, repr(self), _statistic(self))
+        if is_traced(state):
+            return _thawed(_read(self, state, on_invalid != "ignore"))
+        values = _thawed(_read(self, state, on_invalid == "nan"))
+        if on_invalid == "raise" and (counts := _invalid(self, state)):
+            raise InvalidExamples(_message(self, state, counts), values, counts)
+        return values
+
+    def __call__(self, /, *args: Any, **batch: Any) -> Any:
+        """The value of a batch alone."""
+        return self.compute(self.tally(*args, **batch))
+
+    def _batch(self, args: tuple[Any, ...], batch: dict[str, Any]) -> dict[str, Array]:
+        with _checks.told_by(repr(self)):
+            if args:
+                reads = self.reads
+                if self.parts:
+                    _checks.refuse(TypeError, f"a collection takes everything by name; it reads {_checks.listed(reads)}")
+                if len(args) > len(reads):
+                    _checks.refuse(TypeError, f"got {len(args)} values by position, but reads {_checks.listed(reads)}")
+                if twice := [name for name in reads[: len(args)] if name in batch]:
+                    _checks.refuse(TypeError, f"{twice[0]} came both by position and by name")
+                batch = {**dict(zip(reads, args, strict=False)), **batch}
+            if batch.keys() != set(self.reads):
+                _checks.names(batch, self.reads, self.accepts)
+            return _checks.entries(batch)
+
+
+def leaves(metric: Metric, path: str = "") -> Iterator[tuple[str, Metric]]:
+    """Every single metric with its path in a collection (its own name outside of one)."""
+    if not metric.parts:
+        yield path or type(metric).__name__, metric
+    for name, part in metric.parts:
+        yield from leaves(part, f"{path}.{name}" if path else name)
+
+
+@functools.lru_cache(maxsize=4096)
+def _statistic(metric: Metric) -> AnyStatistic:
+    return metric.statistic
+
+
+@functools.lru_cache(maxsize=4096)
+def _names(metric: Metric) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    counted = members(_statistic(metric))
+    reads = tuple(dict.fromkeys(name for member in counted for name in member.reads))
+    weights = dict.fromkeys(member.weights for member in counted)
+    return reads, reads + tuple(name for name in weights if name not in reads)
+
+
+@functools.lru_cache(maxsize=4096)
+def _owner(metric: Metric, statistic: Statistic) -> str:
+    """Who reads a statistic, for an error."""
+    path, leaf = next((path, leaf) for path, leaf in leaves(metric) if statistic in members(_statistic(leaf)))
+    return f"{path}={leaf!r}" if metric.parts else repr(leaf)
+
+
+@functools.partial(jax.jit, inline=True)
+def _init(metric: Metric) -> State:
+    statistic = _statistic(metric)
+    data = {key: accumulator.init() for key, accumulator in accumulators_of(statistic).items()}
+    return State(statistic, data, seen_of(statistic).init())
+
+
+@functools.partial(jax.jit, inline=True)
+def _tally(metric: Metric, batch: dict[str, Array]) -> State:
+    statistic, data, seen = _statistic(metric), {}, []
+    with _checks.told_by(repr(metric)):
+        _checks.unsharded(batch)
+    for member, place in layout(statistic).items():
+        with _checks.told_by(_owner(metric, member)):
+            more, part = _tally_member(member, place, batch)
+        data |= more
+        seen.append(part)
+    state = State(statistic, data, jnp.concatenate(seen, 1) if len(seen) > 1 else seen[0])
+    return vary(state, _batch_axes(batch))
+
+
+@functools.partial(jax.jit, inline=True)
+def _update(metric: Metric, state: State, batch: dict[str, Array]) -> State:
+    _state.check(state, repr(metric), _statistic(metric))
+    axes = varying(state.seen)
+    if missing := sorted(_batch_axes(batch) - axes):
+        raise ValueError(
+            f"{metric!r}: the batch varies over the mesh axes {missing} but the state does not, so that the state would be "
+            "counted once per device; begin with init(axis_name=…), or add all_merge(tally(…)) to a merged state"
+        )
+    return _state.merge(state, vary(_tally(metric, batch), axes))
+
+
+def _batch_axes(batch: dict[str, Array]) -> frozenset[str]:
+    return frozenset().union(*(varying(array) for array in batch.values()))
+
+
+@functools.partial(jax.jit, inline=True, static_argnums=2)
+def _read(metric: Metric, state: State, blank: bool) -> Any:
+    seen = seen_of(state.statistic).decode(state.seen)
+    counts, faulty = {}, {}
+    for member, place in layout(state.statistic).items():
+        examples, *_ = start = range(place.seen.start, place.seen.stop)
+        values = {name: acc.decode(state.data[place.keys[name]]) for name, acc in member.accumulators.items()}
+        counts[member] = {**values, "examples": seen[examples]}
+        faulty[member] = jnp.any(jnp.stack([(seen.high[i] | seen.low[i]) > 0 for i in start[1:]]))
+    return _frozen(_values(metric, counts, faulty if blank else {}))
+
+
+def _values(metric: Metric, counts: dict[Statistic, Any], faulty: dict[Statistic, Array]) -> Any:
+    if metric.parts:
+        return {name: _values(part, counts, faulty) for name, part in metric.parts}
+    statistic = _statistic(metric)
+    value = metric.read(view(counts, statistic))
+    for member in members(statistic):
+        if member in faulty:
+            value = jax.tree.map(lambda leaf, bad=faulty[member]: _blanked(leaf, bad), value)
+    return value
+
+
+def view(counts: Mapping[Statistic, Any], statistic: AnyStatistic) -> Any:
+    """What a metric of this statistic reads: counts by name, or for several statistics these by statistic."""
+    return {m: counts[m] for m in members(statistic)} if isinstance(statistic, Joint) else counts[statistic]
+
+
+def _blanked(leaf: Any, bad: Array) -> Any:
+    leaf = jnp.asarray(leaf)
+    return jnp.where(bad, jnp.nan, leaf).astype(leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+
+def _invalid(metric: Metric, state: State) -> dict[str, dict[str, int]]:
+    """How many examples each metric could not count, by reason; only what is not 0."""
+    counts = np.asarray(seen_of(state.statistic).decode(state.seen))
+    found = {}
+    for path, leaf in leaves(metric):
+        for member in members(_statistic(leaf)):
+            place = layout(state.statistic)[member]
+            by_reason = zip(place.reasons, counts[place.seen][1:].tolist(), strict=True)
+            if some := {reason: count for reason, count in by_reason if count}:
+                found.setdefault(path, {}).update(some)
+    return found
+
+
+def _message(metric: Metric, state: State, counts: dict[str, dict[str, int]]) -> str:
+    seen = np.asarray(seen_of(state.statistic).decode(state.seen))
+    told: dict[str, list[str]] = {}
+    for path, leaf in leaves(metric):
+        if path in counts:
+            total = max(int(seen[layout(state.statistic)[m].seen].sum()) for m in members(_statistic(leaf)))
+            reasons = _checks.listed(f"{count:,} with {reason}" for reason, count in counts[path].items())
+            told.setdefault(f"{sum(counts[path].values()):,} of {total:,} examples could not be counted, {reasons}", []).append(path)
+    parts = [f"{text} (in {_checks.listed(paths)})" for text, paths in told.items()]
+    return f"{'; '.join(parts)}; compute(state, on_invalid='ignore') reads the others"
+
+
+class _Items:
+    """A dict whose order survives `jit`, which sorts the keys of a dict."""
+
+    def __init__(self, keys: tuple[str, ...], values: tuple[Any, ...]) -> None:
+        self.keys, self.values = keys, values
+
+
+jax.tree_util.register_pytree_node(_Items, lambda items: (items.values, items.keys), lambda keys, values: _Items(keys, values))
+
+
+def _frozen(value: Any) -> Any:
+    return _Items(tuple(value), tuple(map(_frozen, value.values()))) if isinstance(value, dict) else value
+
+
+def _thawed(value: Any) -> Any:
+    return dict(zip(value.keys, map(_thawed, value.values), strict=True)) if isinstance(value, _Items) else value

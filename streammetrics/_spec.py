@@ -1,0 +1,128 @@
+"""Specifications: frozen values that configure, compare by content and cross `jit` without leaves."""
+
+import dataclasses
+import re
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+import numpy as np
+
+T = TypeVar("T")
+
+_PLAIN = re.compile(r"\b(bool|int|float|str|tuple)\b")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def spec(cls: type[T]) -> type[T]:
+    """A class decorator: a frozen dataclass, equal by content, hashable, a pytree without leaves.
+
+    Fields hold `bool`, `int`, `float`, `str`, `None`, tuples of these, and other specifications; nothing else.
+    They are brought to one form before `__post_init__` runs (`1` becomes `1.0` where the annotation says `float`,
+    lists become tuples, numpy scalars Python's), so that equal contents are equal, hash equal and print equal.
+    The `repr` is the constructor, without the fields that have their default.
+
+    Raises `TypeError` for a field of another kind and `ValueError` for NaN.
+    """
+    if "__post_init__" in cls.__dict__:
+        cls._spec_check = cls.__dict__["__post_init__"]  # pyright: ignore[reportAttributeAccessIssue]  # ours alone
+
+    def __post_init__(self: Any) -> None:
+        for field in dataclasses.fields(self):
+            value = _canonical(getattr(self, field.name), set(_PLAIN.findall(str(field.type))), self, field.name)
+            object.__setattr__(self, field.name, value)
+        for base in reversed(type(self).__mro__):  # the checks of base classes hold for their subclasses
+            if "_spec_check" in base.__dict__:
+                base.__dict__["_spec_check"](self)
+
+    methods = {
+        "__post_init__": __post_init__,
+        "__repr__": _repr,
+        "__eq__": _eq,
+        "__hash__": _hash,
+        "__reduce__": _reduce,
+        "__spec__": True,
+    }
+    for name, method in methods.items():
+        if name == "__post_init__" or name not in cls.__dict__:
+            setattr(cls, name, method)
+    cls = dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)
+    return jax.tree_util.register_static(cls)
+
+
+def is_spec(value: object) -> bool:
+    """Whether a value is an instance of a specification."""
+    return getattr(type(value), "__spec__", False)
+
+
+def contents(value: Any) -> dict[str, Any]:
+    """The fields of a specification by name."""
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def rebuild(cls: type[T], fields: dict[str, Any]) -> T:
+    """The specification with the given contents: the inverse of `contents`."""
+    return cls(**fields)
+
+
+def _canonical(value: Any, kinds: set[str], owner: Any, name: str) -> Any:
+    if isinstance(value, np.bool_ | np.integer | np.floating):
+        value = value.item()
+    if isinstance(value, list | tuple):
+        return tuple(_canonical(entry, kinds - {"tuple"}, owner, name) for entry in value)
+    wrong = TypeError(
+        f"{type(owner).__name__}: {name} is {value!r} of type {type(value).__name__}, "
+        f"but must be {' or '.join(sorted(kinds)) or 'a specification'}"
+    )
+    if value is None or is_spec(value):
+        return value
+    if isinstance(value, bool | str):
+        if kinds and type(value).__name__ not in kinds:
+            raise wrong
+        return value
+    if isinstance(value, int):
+        if kinds and not kinds & {"int", "float"}:
+            raise wrong
+        return value if "int" in kinds or not kinds else float(value)
+    if isinstance(value, float):
+        if kinds and "float" not in kinds:
+            raise wrong
+        if value != value:
+            raise ValueError(f"{type(owner).__name__}: {name} is NaN, but must be a number")
+        return value + 0.0  # -0.0 equals 0.0, so it must print alike
+    raise wrong
+
+
+def _key(self: Any) -> tuple[Any, ...]:
+    return tuple(contents(self).values())
+
+
+def _eq(self: Any, other: object) -> bool:
+    if self is other:
+        return True
+    if type(self) is not type(other):
+        return NotImplemented
+    return hash(self) == hash(other) and _key(self) == _key(other)
+
+
+def _hash(self: Any) -> int:
+    # Eager calls hash their specifications every time, so each instance remembers. Strings hash anew in every
+    # process: the remembered value is not part of the contents and never travels with a pickle.
+    try:
+        return self.__dict__["_hash"]
+    except KeyError:
+        value = hash((type(self).__qualname__, _key(self)))
+        object.__setattr__(self, "_hash", value)
+        return value
+
+
+def _repr(self: Any) -> str:
+    shown = []
+    for field in dataclasses.fields(self):
+        value = getattr(self, field.name)
+        if field.default is dataclasses.MISSING or value != field.default:
+            shown.append(f"{field.name}={value!r}")
+    return f"{type(self).__qualname__}({', '.join(shown)})"
+
+
+def _reduce(self: Any) -> tuple[Any, ...]:
+    return rebuild, (type(self), contents(self))

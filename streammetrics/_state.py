@@ -1,0 +1,204 @@
+"""The state: the only thing that changes, and how states become one, here and over devices."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from streammetrics._jax import Axes, axes_of, is_traced, tracks_varying, varying
+from streammetrics._statistic import AnyStatistic, Joint, accumulators_of, layout, members, seen_of
+from streammetrics._uint64 import UInt64
+from streammetrics.accumulators import Accumulator
+from streammetrics.accumulators._base import SLOTS_LIMIT, Slotted, merge_all
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["data", "seen"], meta_fields=["statistic"])
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
+class State:
+    """What was counted: the accumulators' arrays by name, and the statistic that says what they mean.
+
+    A pytree whose leaves are `data`, one array for each accumulator, and `seen`, the exact counts of examples and of
+    invalid ones that all statistics of a collection share. Its structure, shapes and dtypes never change.
+    """
+
+    statistic: AnyStatistic
+    data: dict[str, Array]
+    seen: Array
+
+    @property
+    def examples(self) -> Any:
+        """How many valid examples were counted: a `UInt64`, or one by statistic for a collection."""
+        counts = seen_of(self.statistic).decode(self.seen)
+        return self._by_member({m: counts[place.seen.start] for m, place in layout(self.statistic).items()})
+
+    @property
+    def invalid(self) -> Any:
+        """How many examples could not be counted: a `UInt64` by reason; for a collection, such a dict by statistic."""
+        counts = seen_of(self.statistic).decode(self.seen)
+        return self._by_member(
+            {
+                member: {reason: counts[place.seen.start + 1 + i] for i, reason in enumerate(place.reasons)}
+                for member, place in layout(self.statistic).items()
+            }
+        )
+
+    def _by_member(self, values: dict[Any, Any]) -> Any:
+        if not isinstance(self.statistic, Joint):
+            return values[self.statistic]
+        return {place.name: values[member] for member, place in layout(self.statistic).items()}
+
+    def __repr__(self) -> str:
+        if is_traced(self) or extra_axes(self) != 0:
+            return f"State({self.statistic!r}, seen={jax.tree.leaves(self.seen)!r})"
+        rows = []
+        counts = np.asarray(seen_of(self.statistic).decode(self.seen))
+        for member, place in layout(self.statistic).items():
+            examples, *invalid = counts[place.seen].tolist()
+            rows.append(f"{member!r}: n={examples:,}, invalid={sum(invalid):,}")
+        return rows[0] if not isinstance(self.statistic, Joint) else f"State({'; '.join(rows)})"
+
+
+def arrays(state: State) -> list[tuple[Accumulator, Array]]:
+    """Every array of a state beside its accumulator, `seen` last."""
+    known = accumulators_of(state.statistic)
+    return [*((known[key], state.data[key]) for key in known), (seen_of(state.statistic), state.seen)]
+
+
+def with_arrays(statistic: AnyStatistic, data: list[Array]) -> State:
+    """The state of arrays in the order of `arrays`."""
+    return State(statistic, dict(zip(accumulators_of(statistic), data, strict=False)), data[-1])
+
+
+def extra_axes(state: State) -> int | None:
+    """How many axes lead those of the layout: 0 for a state to read; None where the shapes are no state's at all."""
+    if set(state.data) != set(accumulators_of(state.statistic)):
+        return None
+    found = set()
+    for accumulator, array in arrays(state):
+        shape, due = np.shape(array), (accumulator.limbs, *accumulator.shape)
+        found.add(len(shape) - len(due) if shape[len(shape) - len(due) :] == due else None)
+    return found.pop() if len(found) == 1 else None
+
+
+def merge(state: State, *states: State) -> State:
+    """The state of all: the sum of the monoid, in any order and any tree the same.
+
+    Raises `ValueError` for states of different statistics, naming both, and under `shard_map` for states that vary
+    over different mesh axes.
+
+    >>> import streammetrics as sm
+    >>> metric = sm.Mean("loss")
+    >>> a, b = metric.tally(loss=[1.0, 2.0]), metric.tally(loss=[6.0])
+    >>> float(metric.compute(sm.merge(a, b)))
+    3.0
+    """
+    for other in states:
+        for one in (state, other):
+            if not isinstance(one, State):
+                raise TypeError(f"merge: got {one!r}, but states are due")
+        if state.statistic != other.statistic:
+            raise ValueError(f"merge: the states are of different statistics, {state.statistic!r} and {other.statistic!r}")
+        if _varying(state) != _varying(other):
+            raise ValueError(
+                f"merge: one state varies over the mesh axes {sorted(_varying(state))}, the other over "
+                f"{sorted(_varying(other))}; merging would count one of them once per device: all_merge the tally first, "
+                "or begin with init(axis_name=…)"
+            )
+        state = _merge(state, other)
+    return state
+
+
+@functools.partial(jax.jit, inline=True)
+def _merge(a: State, b: State) -> State:
+    pairs = zip(arrays(a), arrays(b), strict=True)
+    return with_arrays(a.statistic, [accumulator.merge(x, y) for (accumulator, x), (_, y) in pairs])
+
+
+def _varying(state: State) -> frozenset[str]:
+    return frozenset().union(*(varying(array) for _, array in arrays(state)))
+
+
+@functools.partial(jax.jit, inline=True)
+def _fold(state: State) -> State:
+    return with_arrays(state.statistic, [merge_all(accumulator.merge, array) for accumulator, array in arrays(state)])
+
+
+def fold(state: State) -> State:
+    """The merge of the states along an extra leading axis: what `pmap` returns, or states stacked by `vmap`.
+
+    Raises `ValueError` for a state without such an axis.
+    """
+    extra = extra_axes(state)
+    if extra is None or extra < 1:
+        raise ValueError(f"fold: the state {state!r} has no extra leading axis to merge along")
+    return _fold(state)
+
+
+def all_merge(state: State, axis_name: Axes) -> State:
+    """The state of every device along mesh axes, inside `pmap` or `shard_map`: one all-reduce of one array.
+
+    Integers are summed in halves of 16 bits, exact on up to 65,536 devices. Floats travel in a slot for each device
+    and are merged in the order of the devices, so that all read the same; states above 1 MiB fold by permutation.
+
+    Raises `ValueError` for a state that does not vary along an axis: it was merged already, and would be counted once
+    per device. (JAX can tell in a checked `shard_map` only.)
+    """
+    axes = axes_of(axis_name)
+    for axis in axes:
+        if tracks_varying(axis) and any(axis not in varying(array) for _, array in arrays(state)):
+            raise ValueError(
+                f"all_merge: the state does not vary along {axis!r}: it has been merged already, and merging again would "
+                "count it once per device; merge(state, all_merge(tally)) adds to a replicated state"
+            )
+    index, devices = lax.axis_index(axes), math.prod(lax.axis_size(axis) for axis in axes)
+    words, readers = [], []
+    for accumulator, array in arrays(state):
+        slots = devices
+        if isinstance(accumulator, Slotted) and array.nbytes > SLOTS_LIMIT:
+            array, slots = _gathered(accumulator.merge, array, index, axes, devices), 1
+        packed = accumulator.pack(array, index, slots)
+        words.append(packed.reshape(-1))
+        readers.append(functools.partial(accumulator.unpack, devices=slots))
+    summed = lax.psum(jnp.concatenate(words), axes)
+    parts = jnp.split(summed, np.cumsum([len(part) for part in words])[:-1].tolist())
+    return with_arrays(state.statistic, [reader(part) for reader, part in zip(readers, parts, strict=True)])
+
+
+def _gathered(merge: Callable[[Array, Array], Array], data: Array, index: Array, axes: Axes, devices: int) -> Array:
+    """On device 0 the merge of all devices' data, in the pairs of a tree; on the others something."""
+    step = 1
+    while step < devices:
+        pairs = [(source, source - step) for source in range(step, devices, 2 * step)]
+        data = merge(data, lax.ppermute(data, axes, pairs))  # zeros, the identity, where nothing arrives
+        step *= 2
+    del index
+    return data
+
+
+def check(state: Any, who: str, statistic: AnyStatistic) -> None:
+    """A state must be of this statistic and have the layout to be read or added to."""
+    if not isinstance(state, State):
+        raise TypeError(f"{who}: got {type(state).__name__} as state, but a State is due, as init() returns")
+    if state.statistic != statistic:
+        raise ValueError(f"{who}: the state is of {state.statistic!r}, but must be of {statistic!r}")
+    extra = extra_axes(state)
+    if extra is None:
+        shapes = {key: np.shape(array) for key, array in {**state.data, "seen": state.seen}.items()}
+        raise ValueError(f"{who}: the state's arrays have the shapes {shapes}, which are not those of its statistic")
+    if extra:
+        raise ValueError(
+            f"{who}: the state has {extra} extra leading axis, of {np.shape(state.seen)[0]} states; "
+            "merge them first with fold(state), or inside pmap with all_merge(state, axis_name)"
+        )
+    if any(isinstance(array, Array) and not is_traced(array) and not array.is_fully_addressable and
+           not array.is_fully_replicated for _, array in arrays(state)):
+        raise ValueError(f"{who}: the state is spread over processes; merge it first with all_merge(state, axis_name)")
+
+
+__all__ = ["State", "all_merge", "fold", "members", "merge"]

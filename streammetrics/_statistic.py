@@ -1,0 +1,130 @@
+"""What a statistic is: what is counted, and what one example adds."""
+
+import functools
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from streammetrics._spec import spec
+from streammetrics.accumulators import Accumulator, Count
+
+ABSENT = "absent"
+"""The key in `faults` of what is left out without a fault: an ignored target, say."""
+
+WEIGHT_REASONS = ("weight that is not finite", "negative weight")
+WHOLE_REASONS = ("fractional weight (needs weighted=True)", "weight above 65,535")
+
+
+class Add(NamedTuple):
+    """What every example adds to one accumulator: `amount[i]` at `cell[i]`, or to the whole without a cell.
+
+    With *B the axes of the examples: `cell` is `(*B, *K)`, flat indices into the accumulator's cells, K further
+    axes where an example adds to several; an index outside adds nothing. `amount` is `(*B, *K, *rest)`, `rest` being
+    the axes of the accumulator that follow the cells, or a number for every example. Without a cell, `rest` is the
+    accumulator's whole shape.
+    """
+
+    amount: Any = 1
+    cell: Any = None
+
+
+class Statistic(ABC):
+    """What is counted: accumulators by name, and what each example of a batch adds to each.
+
+    A subclass is a specification (`sm.spec`) and gives `reads`, `accumulators` and `observe`; the rest has defaults:
+    weights come by the name `weights` and must be whole numbers, every element of the first entry is an example,
+    and nothing is ever at fault.
+    """
+
+    weights: str = "weights"
+    weighted: bool = False
+
+    @property
+    @abstractmethod
+    def reads(self) -> tuple[str, ...]:
+        """The names of the batch entries it needs, in the order in which they may be passed."""
+
+    @property
+    @abstractmethod
+    def accumulators(self) -> Mapping[str, Accumulator]:
+        """What is held, by name."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The texts of the faults that `observe` may return; of several that apply to an example, the first counts."""
+        return ()
+
+    @abstractmethod
+    def observe(self, **batch: Any) -> tuple[Mapping[str, Add], Mapping[str, Any]]:
+        """What the examples add to each accumulator, and the faults: masks, by reason, of what cannot be counted."""
+
+    def leading_axes(self, **batch: Any) -> int:
+        """How many leading axes of the first entry number the examples."""
+        return batch[self.reads[0]].ndim
+
+
+@spec
+class Joint:
+    """Several statistics counted together: what a collection counts."""
+
+    members: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "members", tuple(sorted(set(self.members), key=repr)))
+
+
+AnyStatistic = Statistic | Joint
+
+
+def members(statistic: AnyStatistic) -> tuple[Statistic, ...]:
+    """The statistics that are counted: each once, in an order that depends on them alone."""
+    return statistic.members if isinstance(statistic, Joint) else (statistic,)
+
+
+class Place(NamedTuple):
+    """Where a member of a statistic stands in its state."""
+
+    name: str
+    """Of the member, short and unique."""
+    keys: dict[str, str]
+    """From the names of its accumulators to the keys in the state's data."""
+    reasons: tuple[str, ...]
+    """What can be wrong with an example: of weights, then its own."""
+    seen: slice
+    """Its part of the state's `seen`: the examples, then the invalid ones by reason."""
+
+
+@functools.lru_cache(maxsize=4096)
+def layout(statistic: AnyStatistic) -> dict[Statistic, Place]:
+    """Where each member stands in the state of a statistic."""
+    several, kinds = isinstance(statistic, Joint), Counter[str]()
+    repeated = Counter(type(member).__name__ for member in members(statistic))
+    places, start = {}, 0
+    for member in members(statistic):
+        name = type(member).__name__
+        kinds[name] += 1
+        if repeated[name] > 1:
+            name = f"{name}_{kinds[name]}"
+        keys = {key: f"{name}.{key}" if several else key for key in member.accumulators}
+        reasons = WEIGHT_REASONS + (() if member.weighted else WHOLE_REASONS) + member.reasons
+        stop = start + 1 + len(reasons)
+        places[member] = Place(name, keys, reasons, slice(start, stop))
+        start = stop
+    return places
+
+
+@functools.lru_cache(maxsize=4096)
+def accumulators_of(statistic: AnyStatistic) -> dict[str, Accumulator]:
+    """Every accumulator of a state's data, by its key."""
+    return {
+        place.keys[name]: accumulator
+        for member, place in layout(statistic).items()
+        for name, accumulator in member.accumulators.items()
+    }
+
+
+@functools.lru_cache(maxsize=4096)
+def seen_of(statistic: AnyStatistic) -> Count:
+    """The one accumulator of examples and invalid examples that all members share."""
+    return Count((max(place.seen.stop for place in layout(statistic).values()),))

@@ -1,0 +1,132 @@
+"""The one reduction: from a batch, and what a statistic observes in it, to the counts of that batch alone."""
+
+import functools
+import math
+from collections.abc import Iterable, Mapping
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from streammetrics import _checks
+from streammetrics._statistic import ABSENT, WEIGHT_REASONS, WHOLE_REASONS, Add, Place, Statistic
+from streammetrics.accumulators import Accumulator, Count
+from streammetrics.accumulators._base import spread
+
+Shape = tuple[int, ...]
+
+
+def tally(statistic: Statistic, place: Place, batch: Mapping[str, Array]) -> tuple[dict[str, Array], Array]:
+    """The data of a batch by its keys in the state, and the member's part of `seen`."""
+    entries = {name: batch[name] for name in statistic.reads}
+    adds, faults = statistic.observe(**entries)
+    examples = entries[statistic.reads[0]].shape[: statistic.leading_axes(**entries)]
+    # Faults and weights act on examples, or on the elements of an example where the masks say so.
+    elements = max((examples, *(mask.shape for mask in faults.values())), key=len)
+
+    weight, weight_faults = _weight(statistic, batch, elements)
+    code = _code(place.reasons, weight_faults | {k: mask for k, mask in faults.items() if k != ABSENT}, elements)
+    if weight_faults:  # the weight cannot say how much such an example counts: it counts once
+        weight = jnp.where(_any(weight_faults.values()), 1, weight)
+    weight = _masked(weight, ~faults[ABSENT] if ABSENT in faults else None)
+    share = _masked(weight, None if code is None else code == 0)
+
+    unread = set(adds) ^ set(statistic.accumulators)
+    if unread:
+        _checks.refuse(ValueError, f"observe and accumulators disagree about {_checks.listed(sorted(unread))}")
+    data = {
+        place.keys[name]: _reduced(accumulator, adds[name], share, examples)
+        for name, accumulator in statistic.accumulators.items()
+    }
+    if statistic.weighted:  # weights are no numbers of examples then: rows of positive weight are counted
+        weight, share = (None if w is None else w.astype(bool) for w in (weight, share))
+    return data, _seen(place, code, weight, share, examples, elements)
+
+
+def _weight(statistic: Statistic, batch: Mapping[str, Array], elements: Shape) -> tuple[Array | None, dict[str, Array]]:
+    """The weight of each element (bool, uint32, or float32 if weighted; 1 for all is None), and what is wrong."""
+    if statistic.weights not in batch:
+        return None, {}
+    raw = batch[statistic.weights]
+    _checks.prefix(statistic.weights, raw, elements)
+    raw = jnp.broadcast_to(raw.reshape(raw.shape + (1,) * (len(elements) - raw.ndim)), elements)
+    if raw.dtype == bool:
+        return raw, {}
+    floating = jnp.issubdtype(raw.dtype, jnp.floating)
+    if raw.dtype.itemsize < 4:
+        raw = raw.astype(jnp.float32 if floating else jnp.int32)
+    finite, negative, fractional, above = WEIGHT_REASONS + WHOLE_REASONS
+    faults = {finite: ~jnp.isfinite(raw)} if floating else {}
+    faults[negative] = raw < 0
+    if not statistic.weighted:
+        faults |= {fractional: raw != jnp.trunc(raw)} if floating else {}
+        faults[above] = raw > 65_535
+    dtype = jnp.float32 if statistic.weighted else jnp.uint32
+    return jnp.where(_any(faults.values()), 0, raw).astype(dtype), faults
+
+
+def _any(masks: Iterable[Array]) -> Array:
+    return functools.reduce(jnp.logical_or, masks)
+
+
+def _code(reasons: tuple[str, ...], faults: Mapping[str, Array], elements: Shape) -> Array | None:
+    """Which reason applies first to each element, counted from 1; 0 where none does, None where none can."""
+    if not faults:
+        return None
+    if unknown := [reason for reason in faults if reason not in reasons]:
+        _checks.refuse(ValueError, f"observe returned the fault {unknown[0]!r}, but reasons are {_checks.listed(reasons)}")
+    code = jnp.zeros(elements, jnp.int32)
+    for reason in sorted(faults, key=reasons.index, reverse=True):
+        mask = faults[reason]
+        code = jnp.where(mask.reshape(mask.shape + (1,) * (code.ndim - mask.ndim)), reasons.index(reason) + 1, code)
+    return code
+
+
+def _masked(weight: Array | None, mask: Array | None) -> Array | None:
+    """The weight where the mask is true, else 0."""
+    if mask is None:
+        return weight
+    return mask if weight is None else jnp.where(mask, weight, weight.dtype.type(0))
+
+
+def _reduced(accumulator: Accumulator, add: Add, share: Array | None, examples: Shape) -> Array:
+    """An accumulator's data of the batch: the axes of examples and elements become rows."""
+    amount, cell = add
+    if cell is not None:
+        rows = cell.shape
+    elif isinstance(amount, int | float):
+        rows = examples
+    else:
+        rows = amount.shape[: amount.ndim - len(accumulator.shape) - accumulator.amount_axes]
+    if isinstance(amount, int | float):
+        kind = bool if isinstance(accumulator, Count) and amount == 1 else type(amount)
+        amount = jnp.full(rows, amount, {bool: bool, int: jnp.int32, float: jnp.float32}[kind])
+    elif amount.ndim < len(rows):
+        amount = jnp.broadcast_to(amount.reshape(amount.shape + (1,) * (len(rows) - amount.ndim)), rows)
+    if amount.shape[: len(rows)] != rows:
+        _checks.refuse(ValueError, f"an amount has shape {amount.shape}, but its cells have shape {rows}")
+    count = math.prod(rows)
+    if share is not None:
+        if share.ndim < len(rows):
+            share = jnp.broadcast_to(share.reshape(share.shape + (1,) * (len(rows) - share.ndim)), rows)
+        share = share.reshape(count, *share.shape[len(rows) :])
+    amount = amount.reshape(count, *amount.shape[len(rows) :])
+    return accumulator.reduce(amount, share, None if cell is None else cell.reshape(count).astype(jnp.int32))
+
+
+def _seen(
+    place: Place, code: Array | None, weight: Array | None, share: Array | None, examples: Shape, elements: Shape
+) -> Array:
+    """The counts of examples (the weight of the heaviest element that counts) and of faults by reason."""
+    rows, reasons = math.prod(examples), len(place.reasons)
+    if share is None:
+        return jnp.zeros((2, 1 + reasons), jnp.uint32).at[0, 0].set(np.uint32(rows))
+    inner = tuple(range(1, 1 + len(elements) - len(examples)))
+    best = share.reshape(rows, *elements[len(examples) :])
+    best = jnp.max(best, inner) if inner else best
+    count = Count(()).reduce(jnp.ones((rows,), bool), best, None)
+    if code is None:
+        return jnp.pad(count[:, None], ((0, 0), (0, reasons)))
+    faulty = jnp.arange(1, 1 + reasons, dtype=jnp.int32)[None] == code.reshape(-1)[:, None]
+    invalid = Count((reasons,)).reduce(faulty, None if weight is None else weight.reshape(-1), None)
+    return jnp.concatenate([count[:, None], invalid], 1)

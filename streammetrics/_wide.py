@@ -1,0 +1,158 @@
+"""Numbers of two words: what `UInt64` and `DoubleFloat` have in common."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from streammetrics._jax import is_traced
+
+Pair = tuple[Array, Array]
+RADIX = 16  # of the reduction tree: XLA unrolls and vectorises this many rows, and no more
+
+
+def reading_dtype() -> Any:
+    """The dtype of values read: float64 under x64, else float32."""
+    return jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
+
+
+def tree_sum(add: Callable[[Pair, Pair], Pair], high: Array, low: Array) -> Pair:
+    """The sum over the leading axis under an addition of pairs, as a tree of reductions over `RADIX` rows."""
+    zero = high.dtype.type(0)
+    while high.shape[0] != 1:
+        rows = high.shape[0]
+        radix = min(RADIX, rows) or 1
+        groups = max(-(-rows // radix), 1)
+        high, low = (_grouped(limb, radix, groups) for limb in (high, low))
+        high, low = jax.lax.reduce((high, low), (zero, zero), add, (0,))
+    return high[0], low[0]
+
+
+def _grouped(limb: Array, radix: int, groups: int) -> Array:
+    missing = radix * groups - limb.shape[0]
+    if missing:
+        limb = jnp.pad(limb, [(0, missing)] + [(0, 0)] * (limb.ndim - 1))
+    return limb.reshape(radix, groups, *limb.shape[1:])
+
+
+class Wide:
+    """An array of numbers, each held in two words `high` and `low` of one shape."""
+
+    high: Array
+    low: Array
+
+    def __init__(self, high: Array, low: Array) -> None:
+        object.__setattr__(self, "high", high)
+        object.__setattr__(self, "low", low)
+
+    def __init_subclass__(cls) -> None:
+        jax.tree_util.register_pytree_with_keys(
+            cls,
+            lambda x: (((jax.tree_util.GetAttrKey("high"), x.high), (jax.tree_util.GetAttrKey("low"), x.low)), None),
+            lambda _, children: _from_children(cls, children),
+        )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable")
+
+    # Each kind says how a pair is added and negated, how a number enters, and what it reads as.
+    @classmethod
+    @abstractmethod
+    def of(cls, value: Any) -> Self:
+        """The exact value of a number or array."""
+
+    @staticmethod
+    @abstractmethod
+    def _add(x: Pair, y: Pair) -> Pair: ...
+
+    @staticmethod
+    @abstractmethod
+    def _negate(x: Pair) -> Pair: ...
+
+    @abstractmethod
+    def to_float(self) -> Array:
+        """The nearest float32 (float64 under x64), to an ulp or two."""
+
+    @abstractmethod
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.high.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.high.ndim
+
+    def __len__(self) -> int:
+        return self.high.shape[0]
+
+    def __getitem__(self, index: Any) -> Self:
+        return type(self)(self.high[index], self.low[index])
+
+    def reshape(self, *shape: int) -> Self:
+        return type(self)(self.high.reshape(*shape), self.low.reshape(*shape))
+
+    def sum(self, axis: int | tuple[int, ...] | None = None) -> Self:
+        """The sum over the axes (over all by default), as exact as the addition."""
+        axes = range(self.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+        total = self
+        for one in sorted((a % self.ndim for a in axes), reverse=True):
+            words = (jnp.moveaxis(word, one, 0) for word in (total.high, total.low))
+            total = type(self)(*tree_sum(self._add, *words))
+        return total
+
+    def __add__(self, other: Any) -> Self:
+        other = self.of(other)
+        return type(self)(*self._add((self.high, self.low), (other.high, other.low)))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Self:
+        other = self.of(other)
+        return type(self)(*self._add((self.high, self.low), self._negate((other.high, other.low))))
+
+    def __rsub__(self, other: Any) -> Self:
+        return self.of(other) - self
+
+    def __truediv__(self, other: Any) -> Array:
+        return self.to_float() / self.of(other).to_float()
+
+    def __rtruediv__(self, other: Any) -> Array:
+        return self.of(other).to_float() / self.to_float()
+
+    def __eq__(self, other: Any) -> Any:
+        other = self.of(other)
+        return (self.high == other.high) & (self.low == other.low)
+
+    def __ne__(self, other: Any) -> Any:
+        return ~(self == other)
+
+    def __lt__(self, other: Any) -> Array:
+        other = self.of(other)
+        return (self.high < other.high) | ((self.high == other.high) & (self.low < other.low))
+
+    def __gt__(self, other: Any) -> Array:
+        return self.of(other) < self
+
+    def __le__(self, other: Any) -> Array:
+        return ~(self > other)
+
+    def __ge__(self, other: Any) -> Array:
+        return ~(self < other)
+
+    def __hash__(self) -> int:
+        raise TypeError(f"unhashable type: '{type(self).__name__}'")  # as arrays: they compare elementwise
+
+    def __repr__(self) -> str:
+        words = (self.high, self.low)
+        shown = self.shape if is_traced(words) else np.asarray(self).tolist()
+        return f"{type(self).__name__}({shown})"
+
+
+def _from_children(cls: type[Wide], children: Any) -> Wide:
+    return cls(*children)

@@ -1,0 +1,121 @@
+"""What an accumulator is: a commutative monoid whose data is one array."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from streammetrics._spec import spec
+
+SLOTS_LIMIT = 2**20  # bytes of a float state up to which every device sends its state in a slot of its own
+
+
+@spec
+class Accumulator:
+    """A commutative monoid over arrays: how additions are stored, reduced, merged, sent over devices and decoded.
+
+    Its data is one array `(limbs, *shape)` of `dtype`; all zeros is the identity. What is added may be NaN or
+    infinite only where its weight is 0: there it is absent.
+    """
+
+    shape: tuple[int, ...] = ()
+
+    dtype: ClassVar[Any]
+    limbs: ClassVar[int]
+    amount_axes: ClassVar[int] = 0
+    """How many axes an amount has beyond the accumulator's."""
+    rows_limit: ClassVar[int]
+    """How many rows one pass of `_reduce` takes; more are reduced in several passes and merged."""
+
+    def __post_init__(self) -> None:
+        if any(not isinstance(size, int) or size < 0 for size in self.shape):
+            raise ValueError(f"{type(self).__name__}: shape is {self.shape}, but must hold sizes of 0 or more")
+
+    def init(self) -> Array:
+        """The identity."""
+        return jnp.zeros((self.limbs, *self.shape), self.dtype)
+
+    def reduce(self, amount: Array, weight: Array | None, cell: Array | None) -> Array:
+        """The data of a batch of R rows.
+
+        `cell` is `(R,)` int32, and the rest of the shape that follows the cells is `amount`'s, `(R, *rest)`; a cell
+        outside adds nothing. Without cells `amount` is `(R, *shape)`. `weight` multiplies, with axes that lead
+        `amount`'s: None for 1, bool, uint32 up to 65,535, or float32.
+        """
+        rows = amount.shape[0]
+        if rows <= self.rows_limit:
+            return self._reduce(amount, weight, cell)
+        passes = -(-rows // self.rows_limit)
+        missing = passes * self.rows_limit - rows
+        if weight is None:
+            weight = jnp.ones((rows,), bool)
+
+        def chunks(array: Array) -> Array:
+            padded = jnp.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+            return padded.reshape(passes, self.rows_limit, *array.shape[1:])
+
+        parts = jax.tree.map(chunks, (amount, weight, cell))
+        data, _ = lax.scan(lambda data, part: (self.merge(data, self._reduce(*part)), None), self.init(), parts)
+        return data
+
+    @abstractmethod
+    def _reduce(self, amount: Array, weight: Array | None, cell: Array | None) -> Array:
+        """`reduce` of at most `rows_limit` rows."""
+
+    @abstractmethod
+    def merge(self, a: Array, b: Array) -> Array:
+        """The data of both."""
+
+    @abstractmethod
+    def pack(self, data: Array, index: Array, devices: int) -> Array:
+        """Words of uint32 whose sum over the devices `unpack` can read."""
+
+    @abstractmethod
+    def unpack(self, words: Array, devices: int) -> Array:
+        """The data of all devices from the summed words of `pack`."""
+
+    @abstractmethod
+    def decode(self, data: Array) -> Any:
+        """The value to read."""
+
+
+class Slotted(Accumulator):
+    """An accumulator whose merge is no addition of words: each device sends its data in a slot of its own."""
+
+    def pack(self, data: Array, index: Array, devices: int) -> Array:
+        words = lax.bitcast_convert_type(data, jnp.uint32)
+        mine = lax.broadcasted_iota(jnp.int32, (devices,) + (1,) * words.ndim, 0) == index
+        return jnp.where(mine, words[None], 0)
+
+    def unpack(self, words: Array, devices: int) -> Array:
+        data = lax.bitcast_convert_type(words.reshape(devices, self.limbs, *self.shape), self.dtype)
+        return merge_all(self.merge, data)
+
+
+def merge_all(merge: Callable[[Array, Array], Array], data: Array) -> Array:
+    """The merge of the states along a leading axis, pairwise."""
+    while (count := data.shape[0]) > 1:
+        half = count // 2
+        data = jnp.concatenate([jax.vmap(merge)(data[:half], data[half : 2 * half]), data[2 * half :]])
+    return data[0]
+
+
+def split_shape(shape: tuple[int, ...], amount: Array) -> tuple[int, tuple[int, ...]]:
+    """The number of cells, and the axes of an accumulator that follow them: those of the amount of one row."""
+    rest = amount.shape[1:]
+    return math.prod(shape[: len(shape) - len(rest)]), rest
+
+
+def spread(weight: Array, amount: Array) -> Array:
+    """The weight with axes appended, so that it broadcasts against the amount."""
+    return weight.reshape(weight.shape + (1,) * (amount.ndim - weight.ndim))
+
+
+def scatter(values: Array, cell: Array | None, cells: int) -> Array:
+    """The sum of the rows `(R, *rest)` of each cell, `(cells, *rest)`; rows of other cells are left out."""
+    zeros = jnp.zeros((cells, *values.shape[1:]), values.dtype)
+    return zeros.at[jnp.where(cell < 0, cells, cell)].add(values, mode="drop")

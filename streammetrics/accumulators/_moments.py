@@ -1,0 +1,130 @@
+"""`Moments` and `CoMoments`: weight, means and centred products, merged by Chan's rule in double-float."""
+
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from streammetrics._double import DoubleFloat, Pair, add, divide, multiply, negate
+from streammetrics._spec import spec
+from streammetrics.accumulators._base import Slotted, split_shape
+from streammetrics.accumulators._floats import ROWS_LIMIT, sum_by_cell, sum_rows, value_of, weighted
+
+
+class Centred(Slotted):
+    """Weight, means and centred products of some variables, each a double-float: never E[x²] − E[x]²."""
+
+    dtype = np.float32
+    rows_limit = ROWS_LIMIT
+    variables: ClassVar[int]
+
+    @abstractmethod
+    def _variables(self, amount: Array) -> list[Array]:
+        """The variables of an amount, each of the shape `(R, *rest)`."""
+
+    def _reduce(self, amount: Array, weight: Array | None, cell: Array | None) -> Array:
+        values = [value_of(variable) for variable in self._variables(amount)]
+        ones = jnp.ones_like(values[0][0])
+
+        if cell is None:
+            total, of_row = sum_rows, lambda mean: mean
+        else:
+            cells, _ = split_shape(self.shape, ones)
+            total = lambda value: sum_by_cell(value, cell, cells)  # noqa: E731
+            of_row = lambda mean: tuple(word.at[cell].get(mode="fill", fill_value=0) for word in mean)  # noqa: E731
+
+        size = total(weighted((ones, jnp.zeros_like(ones)), weight))
+        means = [divide(total(weighted(value, weight)), size) for value in values]
+        centred = [add(value, negate(of_row(mean))) for value, mean in zip(values, means, strict=True)]
+        products = [total(weighted(multiply(centred[i], centred[j]), weight)) for i, j in self._pairs()]
+        return self._stacked(size, means, products)
+
+    def merge(self, a: Array, b: Array) -> Array:
+        (a_size, a_means, a_products), (b_size, b_means, b_products) = self._parts(a), self._parts(b)
+        size = add(a_size, b_size)
+        share = divide(b_size, size)
+        common = multiply(a_size, share)
+        steps = [add(right, negate(left)) for left, right in zip(a_means, b_means, strict=True)]
+        means = [add(left, multiply(step, share)) for left, step in zip(a_means, steps, strict=True)]
+        products = [
+            add(add(left, right), multiply(multiply(steps[i], steps[j]), common))
+            for (i, j), left, right in zip(self._pairs(), a_products, b_products, strict=True)
+        ]
+        # The identity must be one to the last bit, whatever the arithmetic of zeros gives.
+        both = self._stacked(size, means, products)
+        return jnp.where(a_size[0] == 0, b, jnp.where(b_size[0] == 0, a, both))
+
+    def _pairs(self) -> list[tuple[int, int]]:
+        return [(i, j) for i in range(self.variables) for j in range(i, self.variables)]
+
+    def _stacked(self, size: Pair, means: list[Pair], products: list[Pair]) -> Array:
+        words = [word for pair in (size, *means, *products) for word in pair]
+        return jnp.stack(words).reshape(self.limbs, *self.shape)
+
+    def _parts(self, data: Array) -> tuple[Pair, list[Pair], list[Pair]]:
+        pairs = [(data[i], data[i + 1]) for i in range(0, self.limbs, 2)]
+        return pairs[0], pairs[1 : 1 + self.variables], pairs[1 + self.variables :]
+
+
+class MomentsRead(NamedTuple):
+    """Σw, the mean, and Σ w (x − mean)²."""
+
+    weight: DoubleFloat
+    mean: DoubleFloat
+    m2: DoubleFloat
+
+
+class CoMomentsRead(NamedTuple):
+    """Σw, both means, and the sums of the centred products xx, xy and yy."""
+
+    weight: DoubleFloat
+    mean_x: DoubleFloat
+    mean_y: DoubleFloat
+    xx: DoubleFloat
+    xy: DoubleFloat
+    yy: DoubleFloat
+
+
+@spec
+class Moments(Centred):
+    """Weight, mean and centred second moment of a variable; decodes to `(weight, mean, m2)`.
+
+    Amounts are real, weights finite and non-negative. The definition is Chan, Golub and LeVeque's (1979).
+
+    >>> Moments().init().shape
+    (6,)
+    """
+
+    limbs = 6
+    variables = 1
+
+    def _variables(self, amount: Array) -> list[Array]:
+        return [amount]
+
+    def decode(self, data: Array) -> MomentsRead:
+        size, means, products = self._parts(data)
+        return MomentsRead(*(DoubleFloat(*pair) for pair in (size, *means, *products)))
+
+
+@spec
+class CoMoments(Centred):
+    """Weight, means and centred second moments of pairs; decodes to `(weight, mean_x, mean_y, xx, xy, yy)`.
+
+    Amounts are real and have one axis more than the accumulator, the last, of x and y.
+
+    >>> CoMoments().init().shape
+    (12,)
+    """
+
+    limbs = 12
+    amount_axes = 1
+    variables = 2
+
+    def _variables(self, amount: Array) -> list[Array]:
+        return [amount[..., 0], amount[..., 1]]
+
+    def decode(self, data: Array) -> CoMomentsRead:
+        size, means, products = self._parts(data)
+        return CoMomentsRead(*(DoubleFloat(*pair) for pair in (size, *means, *products)))

@@ -1,0 +1,189 @@
+"""Metrics of values that come one per example."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from streammetrics import statistics
+from streammetrics._metric import Metric
+from streammetrics._spec import is_spec, spec
+from streammetrics._statistic import Statistic
+from streammetrics._tasks import counted
+
+
+@spec
+class Mean(Metric):
+    """Σ w x / Σ w: the weighted mean of an entry.
+
+    The entry has one value per example, of any shape; weights may be fractions. NaN and infinite values are invalid;
+    without examples the value is NaN. `exact=True` holds both sums without any rounding, so that no order or split of
+    the batches can change a bit.
+
+    >>> float(Mean("loss")([1.0, 2.0, 6.0], weights=[1, 1, 0]))
+    1.5
+    """
+
+    entry: str
+    exact: bool = False
+    weights: str = dataclasses.field(default="weights", kw_only=True)
+
+    @property
+    def statistic(self) -> Statistic:
+        if self.exact:
+            return statistics.Sums((self.entry,), self.weights, exact=True)
+        return statistics.Moments(self.entry, self.weights)
+
+    def read(self, counts: Mapping[str, Any]) -> Array:
+        if self.exact:
+            return counts[f"sum_{self.entry}"] / counts["weight"]
+        moments = counts["moments"]
+        return jnp.where(moments.weight > 0, moments.mean.to_float(), jnp.nan)
+
+
+@spec
+class Sum(Metric):
+    """Σ w x: the weighted sum of an entry; 0 without examples.
+
+    Integers are summed exactly; `exact=True` sums floats without any rounding too.
+
+    >>> float(Sum("tokens")([3, 4, 5]))
+    12.0
+    """
+
+    entry: str
+    exact: bool = False
+    weights: str = dataclasses.field(default="weights", kw_only=True)
+
+    @property
+    def statistic(self) -> Statistic:
+        return statistics.Sums((self.entry,), self.weights, self.exact)
+
+    def read(self, counts: Mapping[str, Any]) -> Array:
+        return counts[f"sum_{self.entry}"].to_float()
+
+
+@spec
+class Ratio(Metric):
+    """Σ w a / Σ w b: a sum over a sum, such as errors by words; NaN where the second sum is 0.
+
+    >>> float(Ratio("errors", "words")(errors=[1, 0], words=[4, 6]))
+    0.10000000149011612
+    """
+
+    numerator: str
+    denominator: str
+    exact: bool = False
+    weights: str = dataclasses.field(default="weights", kw_only=True)
+
+    @property
+    def statistic(self) -> Statistic:
+        return statistics.Sums((self.numerator, self.denominator), self.weights, self.exact)
+
+    def read(self, counts: Mapping[str, Any]) -> Array:
+        above, below = (counts[f"sum_{name}"].to_float() for name in (self.numerator, self.denominator))
+        return jnp.where(below == 0, jnp.nan, above / below)
+
+
+@spec
+class Minimum(Metric):
+    """min x: the least value of an entry among examples of positive weight; NaN without any. −∞ is a value.
+
+    >>> float(Minimum("norm")([3.0, -1.0, 2.0]))
+    -1.0
+    """
+
+    entry: str
+    weights: str = dataclasses.field(default="weights", kw_only=True)
+
+    @property
+    def statistic(self) -> Statistic:
+        return statistics.Extrema(self.entry, self.weights)
+
+    def read(self, counts: Mapping[str, Any]) -> Array:
+        return counts["minimum"]
+
+
+@spec
+class Maximum(Metric):
+    """max x: the greatest value of an entry among examples of positive weight; NaN without any. ∞ is a value.
+
+    >>> float(Maximum("norm")([3.0, -1.0, 2.0]))
+    3.0
+    """
+
+    entry: str
+    weights: str = dataclasses.field(default="weights", kw_only=True)
+
+    @property
+    def statistic(self) -> Statistic:
+        return statistics.Extrema(self.entry, self.weights)
+
+    def read(self, counts: Mapping[str, Any]) -> Array:
+        return counts["maximum"]
+
+
+@spec
+class Variance(Metric):
+    """Σ w (x − mean)² / (Σ w − ddof): the variance of an entry; NaN where Σ w ≤ ddof.
+
+    With `ddof=1` and weights that count repetitions it is the unbiased estimate.
+
+    >>> float(Variance("x", ddof=1)([1.0, 2.0, 3.0]))
+    1.0
+    """
+
+    entry: str
+    ddof: int = 0
+    weights: str = dataclasses.field(default="weights", kw_only=True)
+
+    @property
+    def statistic(self) -> Statistic:
+        return statistics.Moments(self.entry, self.weights)
+
+    def read(self, counts: Mapping[str, Any]) -> Array:
+        moments = counts["moments"]
+        freedom = moments.weight - self.ddof
+        return jnp.where(freedom > 0, moments.m2 / freedom, jnp.nan)
+
+
+@spec
+class Std(Metric):
+    """√(Σ w (x − mean)² / (Σ w − ddof)): the standard deviation of an entry; NaN where Σ w ≤ ddof.
+
+    >>> float(Std("x")([1.0, 3.0]))
+    1.0
+    """
+
+    entry: str
+    ddof: int = 0
+    weights: str = dataclasses.field(default="weights", kw_only=True)
+
+    @property
+    def statistic(self) -> Statistic:
+        return statistics.Moments(self.entry, self.weights)
+
+    def read(self, counts: Mapping[str, Any]) -> Array:
+        return jnp.sqrt(Variance(self.entry, self.ddof, weights=self.weights).read(counts))
+
+
+@spec
+class Examples(Metric):
+    """n: how many valid examples were counted, as an exact `UInt64`, of a task or of an entry.
+
+    Whole weights count as so many examples; where fractions are admitted, rows of positive weight are counted.
+
+    >>> int(Examples("loss")([1.0, 2.0]))
+    2
+    """
+
+    of: Any
+
+    @property
+    def statistic(self) -> Statistic:
+        return statistics.ClassCounts(counted(self.of)) if is_spec(self.of) else statistics.Moments(self.of)
+
+    def read(self, counts: Mapping[str, Any]) -> Any:
+        return counts["examples"]

@@ -1,0 +1,195 @@
+"""Metrics of predicted classes."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from streammetrics import _checks, statistics
+from streammetrics._spec import spec
+from streammetrics._statistic import Statistic
+from streammetrics._tasks import Binary, Multiclass, Multilabel, check_task, counted
+from streammetrics.metrics._averages import Averaged, ClassMetric, events_of
+
+
+@spec
+class Accuracy(Averaged):
+    """(tp + tn) / n: the share of right predictions; of a class of `Multiclass`, tp / (tp + fn), the share of its own.
+
+    Over all examples by default; over elements for `Multilabel`, whose labels each have (tp + tn) / n. Further fields
+    are those of every average: see `Recall`. NaN without examples. The definition is scikit-learn's `accuracy_score`.
+
+    >>> from streammetrics import Multiclass
+    >>> float(Accuracy(Multiclass(3, "labels"))([0, 2, 1, 1], [0, 1, 1, 1]))
+    0.75
+    """
+
+    default_average = "micro"
+
+    def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        if isinstance(self.task, Multiclass):
+            return tp, tp + fn
+        return tp + tn, tp + tn + fp + fn
+
+
+@spec
+class Precision(Averaged):
+    """tp / (tp + fp): of what was predicted as a class, the share that was of it.
+
+    The mean over classes by default; `average=None` gives one value per class, `class_id` that of one: see `Recall`
+    for the fields. 0/0 is `undefined`, NaN without examples. The definition is scikit-learn's `precision_score`.
+
+    >>> from streammetrics import Multiclass
+    >>> Precision(Multiclass(3, "labels"), average=None)([0, 1, 1, 2], [0, 1, 2, 2]).tolist()
+    [1.0, 0.5, 1.0]
+    """
+
+    def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tp, tp + fp
+
+
+@spec
+class Recall(Averaged):
+    """tp / (tp + fn): of what there was of a class, the share that was found.
+
+    `average` is None (one value per class, `(C,)`), `"micro"` (of all classes' events), `"macro"` (the mean over
+    classes, the default) or `"weighted"` (the mean by support); `class_id` picks one class; `Binary` reads the positive
+    class and takes neither. `over` says which classes enter a macro average: `"present"` (in predictions or targets, the
+    default of `Multiclass`), `"all"` (the default of `Multilabel`) or `"support"`. `undefined` is the value of 0/0 once
+    any example was counted: 0.0, 1.0, or `"nan"`, which averages leave out. Without examples NaN. Raises `ValueError`
+    for `average` with `class_id`. The definition is scikit-learn's `recall_score`.
+
+    >>> from streammetrics import Multiclass
+    >>> float(Recall(Multiclass(3, "labels"), class_id=2)([0, 1, 1, 2], [0, 1, 2, 2]))
+    0.5
+    """
+
+    def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tp, tp + fn
+
+
+@spec
+class Specificity(Averaged):
+    """tn / (tn + fp): of what was not of a class, the share that was not predicted as it.
+
+    Fields as for `Recall`. Also called the true negative rate.
+
+    >>> from streammetrics import Binary
+    >>> float(Specificity(Binary("labels"))([0, 1, 0, 1], [0, 0, 0, 1]))
+    0.6666666865348816
+    """
+
+    def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tn, tn + fp
+
+
+@spec
+class FBeta(Averaged):
+    """(1 + β²) tp / ((1 + β²) tp + β² fn + fp): the harmonic mean of precision and recall, recall weighing β times.
+
+    Fields as for `Recall`. The definition is scikit-learn's `fbeta_score`. Raises `ValueError` for a negative β.
+
+    >>> from streammetrics import Binary
+    >>> float(FBeta(Binary("labels"), beta=2.0)([0, 1, 1, 1], [0, 0, 1, 1]))
+    0.9090909361839294
+    """
+
+    beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.beta < float("inf"):
+            raise ValueError(f"FBeta: beta is {self.beta}, but must be finite and not negative")
+
+    def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        square = self.beta**2
+        return (1 + square) * tp, (1 + square) * tp + square * fn + fp
+
+
+@spec
+class F1(Averaged):
+    """2 tp / (2 tp + fn + fp): the harmonic mean of precision and recall.
+
+    Fields as for `Recall`. The definition is scikit-learn's `f1_score`.
+
+    >>> from streammetrics import Binary
+    >>> float(F1(Binary("labels"))([0, 1, 1, 1], [0, 0, 1, 1]))
+    0.800000011920929
+    """
+
+    def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return 2 * tp, 2 * tp + fn + fp
+
+
+@spec
+class StatScores(ClassMetric):
+    """tp, fp, tn, fn and support (tp + fn): the numbers of events, as a dict.
+
+    Each is a `UInt64` of shape `(C,)`, of one class with `class_id` or for `Binary`, of all classes together with
+    `average="micro"`; with `weighted=True` sums in float32 (float64 under x64).
+
+    >>> import streammetrics as sm
+    >>> sm.plain(StatScores(sm.Binary("labels"))([0, 1, 1], [0, 0, 1]))
+    {'tp': 1, 'fp': 1, 'tn': 1, 'fn': 0, 'support': 1}
+    """
+
+    task: Any
+    average: str | None = dataclasses.field(default=None, kw_only=True)
+    class_id: int | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_task(self.task)
+        _checks.choice(self, "average", (None, "micro"))
+        _checks.one_reading(self, self.average is not None, isinstance(self.task, Binary))
+
+    def read(self, counts: Mapping[str, Any]) -> dict[str, Any]:
+        events = events_of(self.task, counts)
+        if self.class_id is not None:
+            events = type(events)(*(event[self.class_id] for event in events))
+        elif self.average == "micro":
+            events = type(events)(*(event.sum() for event in events))
+        values = {"tp": events.tp, "fp": events.fp, "tn": events.tn, "fn": events.fn, "support": events.tp + events.fn}
+        return {name: value.to_float() if self.task.weighted else value for name, value in values.items()}
+
+
+@spec
+class ConfusionMatrix(ClassMetric):
+    """n[i, j]: how many examples of class i were predicted as class j; rows are true classes.
+
+    `Multiclass` (C, C), `Binary` (2, 2), `Multilabel` (L, 2, 2), as `UInt64`. With `normalize` a share, floating:
+    `"true"` of the row, `"predicted"` of the column, `"all"` of everything; 0/0 is 0, NaN without examples. With
+    `weighted=True` sums in float32 (float64 under x64). Refuses more than 8,192 classes. The definition is
+    scikit-learn's `confusion_matrix` and `multilabel_confusion_matrix`.
+
+    >>> from streammetrics import Multiclass
+    >>> ConfusionMatrix(Multiclass(2, "labels"))([0, 1, 1], [0, 0, 1])
+    UInt64([[1, 1], [0, 1]])
+    """
+
+    task: Any
+    normalize: str | None = None
+
+    def __post_init__(self) -> None:
+        check_task(self.task)
+        _checks.choice(self, "normalize", (None, "true", "predicted", "all"))
+        if isinstance(self.task, Multiclass):
+            statistics.Confusion(counted(self.task))  # refuses too many classes
+
+    @property
+    def statistic(self) -> Statistic:
+        task = counted(self.task)
+        return statistics.Confusion(task) if isinstance(task, Multiclass) else statistics.ClassCounts(task)
+
+    def read(self, counts: Mapping[str, Any]) -> Any:
+        if isinstance(self.task, Multiclass):
+            cells = counts["cells"]
+        else:
+            cells = counts["events"].reshape(*((self.task.classes,) if isinstance(self.task, Multilabel) else ()), 2, 2)
+        if self.normalize is None:
+            return cells.to_float() if self.task.weighted else cells
+        value = cells.to_float()
+        axes = {"true": (-1,), "predicted": (-2,), "all": (-2, -1)}[self.normalize]
+        total = jnp.sum(value, axes, keepdims=True)
+        empty = jnp.where(counts["examples"] > 0, 0, jnp.nan).astype(value.dtype)
+        return jnp.where(total == 0, empty, value / jnp.where(total == 0, 1, total))
