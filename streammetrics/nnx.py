@@ -11,7 +11,7 @@ from streammetrics._state import State
 class Metric(nnx.Metric):
     """Any metric or collection as an `nnx.Metric`, updated in place: `reset`, `update`, `compute`.
 
-    The state is an `nnx.MetricState` variable, so that it passes through `nnx.jit`, `nnx.scan` and `nnx.split`.
+    The state is an `nnx.metrics.MetricState` variable, so that it passes through `nnx.jit`, `nnx.scan` and `nnx.split`.
     `compute` reads floating values as NaN where examples could not be counted (`on_invalid="nan"`), so that it never
     waits for the device; `state` is the pure state, for `merge`, `to_bytes`, or `compute(state)` of the metric itself.
 
@@ -25,19 +25,19 @@ class Metric(nnx.Metric):
 
     def __init__(self, metric: _metric.Metric) -> None:
         self.metric = metric
-        self.held = nnx.data(nnx.MetricState(metric.init()))
+        self.held = nnx.metrics.MetricState(metric.init())
 
     @property
     def state(self) -> State:
-        return self.held[...]
+        return self.held.get_value()
 
     def reset(self) -> None:
         """Forgets everything."""
-        self.held[...] = self.metric.init()
+        self.held.set_value(self.metric.init())
 
     def update(self, *args: Any, **batch: Any) -> None:
         """Adds a batch: see the metric's own `update`."""
-        self.held[...] = self.metric.update(self.state, *args, **batch)
+        self.held.set_value(self.metric.update(self.state, *args, **batch))
 
     def compute(self, on_invalid: str = "nan") -> Any:
         """The value: see the metric's own `compute`."""

@@ -17,7 +17,7 @@ class MeasuredState(NamedTuple):
 
 def global_norm(updates: Any) -> dict[str, Any]:
     """The global norm of all updates together, as the entry `norm`: one observation a step."""
-    return {"norm": optax.global_norm(updates)[None]}
+    return {"norm": optax.tree.norm(updates)[None]}
 
 
 def measure(metric: Metric, observe: Callable[[Any], dict[str, Any]] = global_norm) -> optax.GradientTransformation:
