@@ -9,6 +9,7 @@ compiled step.
 
 import argparse
 import functools
+import os
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,9 +66,7 @@ def cross_entropy_of_probabilities(outputs: jax.Array, targets: jax.Array) -> ja
 SETUPS = {
     "logit": Setup("Logit head: loss from logits", jax.nn.identity, optax.sigmoid_binary_cross_entropy),
     "sigmoid": Setup("Sigmoid head: loss from probabilities", jax.nn.sigmoid, cross_entropy_of_probabilities),
-    "raw": Setup(
-        "Raw head: no sigmoid, loss from probabilities", jax.nn.identity, cross_entropy_of_probabilities
-    ),
+    "raw": Setup("Raw head: no sigmoid, loss from probabilities", jax.nn.identity, cross_entropy_of_probabilities),
 }
 
 
@@ -99,15 +98,15 @@ def observe(setup: Setup, logits: jax.Array, batch: Values) -> Values:
 def train_step(state: TrainState, batch: Values, setup: Setup) -> TrainState:
     def mean_loss(params: Any) -> tuple[jax.Array, Values]:
         entries = observe(setup, state.apply_fn({"params": params}, batch["features"]), batch)
-        return jnp.mean(entries["loss"], where=batch["weights"] > 0), entries
+        return jnp.mean(entries["loss"], where=batch["weights"]), entries
 
     gradients, entries = jax.grad(mean_loss, has_aux=True)(state.params)
     state = state.apply_gradients(grads=gradients)
     return state.replace(metrics=METRICS.update(state.metrics, **entries))
 
 
-@functools.partial(jax.jit, static_argnames="setup")
-def validate(state: TrainState, batch: Values, setup: Setup) -> Any:
+def validate(state: TrainState, batch: Values, setup: Setup) -> sm.State:
+    # Nothing to compile here: outside of jit, a metric runs its own executable, one for all set-ups.
     logits = state.apply_fn({"params": state.params}, batch["features"])
     return METRICS.tally(**observe(setup, logits, batch))
 
@@ -135,16 +134,17 @@ def embed(images: np.ndarray, size: int = 32) -> np.ndarray:
     return np.concatenate(features)[: len(images)]
 
 
-def train(data: Data, setup: Setup, epochs: int, seed: int) -> Iterator[tuple[list[Any], list[Any]]]:
+def train(data: Data, setup: Setup, epochs: int, seed: int) -> Iterator[tuple[list[sm.State], list[sm.State]]]:
     """Trains a head for each fold, and after each epoch gives their training and their validation states."""
     head, optimiser = Head(), optax.rmsprop(1e-4, eps=EPSILON)
     training = [np.flatnonzero(data.folds != fold) for fold in range(data.folds.max() + 1)]
     held_out = [np.flatnonzero(data.folds == fold) for fold in range(data.folds.max() + 1)]
     largest = max(map(len, held_out))
     validation = [data.batch(0, rows, largest) for rows in held_out]
-    create = functools.partial(TrainState.create, apply_fn=head.apply, tx=optimiser, metrics=METRICS.init())
-    keys = jax.random.split(jax.random.key(seed), len(training))
-    heads = [create(params=head.init(key, data.features[0, :1])["params"]) for key in keys]
+    heads = []
+    for key in jax.random.split(jax.random.key(seed), len(training)):
+        params = head.init(key, data.features[0, :1])["params"]
+        heads.append(TrainState.create(apply_fn=head.apply, params=params, tx=optimiser, metrics=METRICS.init()))
 
     for epoch in range(epochs):
         for fold, rows in enumerate(training):
@@ -331,8 +331,9 @@ def main() -> None:
 
     arguments.output.mkdir(parents=True, exist_ok=True)
     for draw, name in ((draw_curves, "binary_curves.png"), (draw_confusions, "binary_confusion.png")):
-        draw(histories, arguments.output / name)
-        print(f"wrote {name} to {arguments.output}")
+        path = arguments.output / name
+        draw(histories, path)
+        print(f"wrote {os.path.relpath(path)}")
     print(ATTRIBUTION)
 
 

@@ -12,9 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ATTRIBUTION = (
-    "Drawings: Twemoji, © Twitter, Inc and other contributors, CC-BY 4.0 (now jdecked/twemoji); resized."
-)
+ATTRIBUTION = "Drawings: Twemoji, © Twitter, Inc and other contributors, CC-BY 4.0 (now jdecked/twemoji); resized."
 CLASS_NAMES = ("food", "animal")
 
 

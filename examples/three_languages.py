@@ -1,8 +1,8 @@
 """Precision and recall of each of three unequal classes, at every epoch of a training in Flax NNX.
 
 Keras once computed both batch by batch and showed the mean over the batches. Here the same predictions are
-read twice: *counted* over all examples by streammetrics, and *averaged* over batches as Keras did. Many a
-batch of 50 holds no example of a rare class; its recall then reads 0 whatever the model does.
+read twice: *counted* over all examples by streammetrics, and *averaged* over batches as Keras did. Some
+batches of 50 hold no example of the rarest class; its recall then reads 0 whatever the model does.
 
 The model reads bytes, looks at five at a time, and attends to the places that tell the languages apart.
 Nothing was tuned on the validation sentences, no class is weighted, and what is shown is the last epoch, not
@@ -40,7 +40,6 @@ COUNTED = sm.Collection(
     confusion=sm.ConfusionMatrix(TASK),
 )
 RATIOS = [f"{ratio}_c{index}" for index in range(len(CLASS_NAMES)) for ratio in ("recall", "precision")]
-AVERAGED = sm.Collection({name: sm.Mean(name) for name in RATIOS})  # of one observation a batch
 
 Batch = dict[str, Any]  # tokens, targets and weights: NumPy arrays, and JAX arrays within a jitted step
 
@@ -62,63 +61,52 @@ class Classifier(nnx.Module):
         return self.logits(jnp.sum(attention * features, axis=1))
 
 
-class Readings(nnx.Module):
-    """The same predictions read twice: counted over all examples, and averaged over batches."""
-
-    def __init__(self):
-        self.counted = Metric(COUNTED)
-        self.averaged = Metric(AVERAGED)
-
-    def update(self, batch: Batch, logits: jax.Array, losses: jax.Array) -> None:
-        targets, weights = batch["targets"], batch["weights"]
-        self.counted.update(predictions=logits, targets=targets, loss=losses, weights=weights)
-        self.averaged.update(**ratios_of_batch(logits, targets, weights))
-
-    def take(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The values of both in plain numbers; what comes next starts from nothing."""
-        values = sm.plain(self.counted.compute()), sm.plain(self.averaged.compute())
-        self.counted.reset()
-        self.averaged.reset()
-        return values
-
-
-def ratios_of_batch(logits: jax.Array, targets: jax.Array, weights: jax.Array) -> dict[str, jax.Array]:
-    """Recall and precision of each class within one batch, of shape (1,), as Keras 1.2.2 had them.
-
-    A class that a batch lacks reads 0, by the 1e-7 in the denominators. Keras took a class as predicted where
-    its probability rounds to 1; here it is the argmax, so that only the averaging tells the readings apart.
-    """
-    real = weights[:, None].astype(logits.dtype)
-    classes = len(CLASS_NAMES)
-    predicted = real * jax.nn.one_hot(jnp.argmax(logits, axis=-1), classes)
-    true = real * jax.nn.one_hot(targets, classes)
-    hits = jnp.sum(predicted * true, axis=0)
-    recall = hits / (jnp.sum(true, axis=0) + 1e-7)
-    precision = hits / (jnp.sum(predicted, axis=0) + 1e-7)
-    return dict(zip(RATIOS, jnp.stack([recall, precision], axis=1).reshape(-1, 1), strict=True))
-
-
 def losses_of(logits: jax.Array, batch: Batch) -> jax.Array:
     """The sparse cross-entropy of every example."""
     return optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
 
 
+def count(metrics: Metric, logits: jax.Array, losses: jax.Array, batch: Batch) -> None:
+    """Adds the batch to what is counted."""
+    metrics.update(predictions=logits, targets=batch["targets"], loss=losses, weights=batch["weights"])
+
+
+def ratios_of(logits: jax.Array, batch: Batch) -> jax.Array:
+    """The `RATIOS` within this one batch, as Keras 1.2.2 had them.
+
+    A class that a batch lacks reads 0, by the 1e-7 in the denominators. Keras took a class as predicted where
+    its probability rounds to 1; here it is the argmax, so that only the averaging tells the readings apart.
+    """
+    real = batch["weights"][:, None].astype(logits.dtype)
+    predicted = real * jax.nn.one_hot(jnp.argmax(logits, axis=-1), len(CLASS_NAMES))
+    true = real * jax.nn.one_hot(batch["targets"], len(CLASS_NAMES))
+    hits = jnp.sum(predicted * true, axis=0)
+    recall = hits / (jnp.sum(true, axis=0) + 1e-7)
+    precision = hits / (jnp.sum(predicted, axis=0) + 1e-7)
+    return jnp.stack([recall, precision], axis=1).ravel()
+
+
 @nnx.jit
-def train_step(model: Classifier, optimizer: nnx.Optimizer, readings: Readings, batch: Batch):
+def train_step(model: Classifier, optimizer: nnx.Optimizer, metrics: Metric, batch: Batch) -> jax.Array:
+    """Learns from the batch, counts it, and returns its own ratios."""
+
     def mean_loss(model: Classifier):
         logits = model(batch["tokens"])
         losses = losses_of(logits, batch)
-        return jnp.mean(losses, where=batch["weights"].astype(bool)), (logits, losses)
+        return jnp.mean(losses, where=batch["weights"]), (logits, losses)
 
     gradients, (logits, losses) = nnx.grad(mean_loss, has_aux=True)(model)
     optimizer.update(model, gradients)
-    readings.update(batch, logits, losses)
+    count(metrics, logits, losses, batch)
+    return ratios_of(logits, batch)
 
 
 @nnx.jit
-def validation_step(model: Classifier, readings: Readings, batch: Batch):
+def validation_step(model: Classifier, metrics: Metric, batch: Batch) -> jax.Array:
+    """Counts the batch, and returns its own ratios."""
     logits = model(batch["tokens"])
-    readings.update(batch, logits, losses_of(logits, batch))
+    count(metrics, logits, losses_of(logits, batch), batch)
+    return ratios_of(logits, batch)
 
 
 def batches(rows: Batch, order: np.ndarray, size: int) -> Iterator[Batch]:
@@ -131,30 +119,30 @@ def batches(rows: Batch, order: np.ndarray, size: int) -> Iterator[Batch]:
 class Epoch(NamedTuple):
     """What an epoch measured, by Keras' names: those of validation begin with `val_`."""
 
-    counted: dict[str, Any]
-    averaged: dict[str, Any]
+    counted: dict[str, Any]  # over all examples
+    averaged: dict[str, Any]  # over batches: the `RATIOS` alone
 
 
 def train(known: Sentences, unseen: Sentences, options: argparse.Namespace) -> list[Epoch]:
     """Trains a fresh model; every epoch is printed as it ends."""
     model = Classifier(nnx.Rngs(options.seed))
     optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
-    readings = Readings()
+    metrics = Metric(COUNTED)
     shuffling = np.random.default_rng(options.seed)
     known_rows, unseen_rows, size = known.rows(), unseen.rows(), options.batch_size
-    steps = number_of_batches(known, size)
+    in_order, steps = np.arange(len(unseen)), number_of_batches(known, size)
     history = []
     # Without a terminal there is no bar; on one, `bar.write` prints above it.
     with tqdm(total=options.epochs * steps, unit="step", leave=False, disable=None) as bar:
         for number in range(1, options.epochs + 1):
             start = time.perf_counter()
+            ratios = []
             for batch in batches(known_rows, shuffling.permutation(len(known)), size):
-                train_step(model, optimizer, readings, batch)
+                ratios.append(train_step(model, optimizer, metrics, batch))
                 bar.update()
-            trained = readings.take()
-            for batch in batches(unseen_rows, np.arange(len(unseen)), size):
-                validation_step(model, readings, batch)
-            epoch = Epoch(*map(both, trained, readings.take()))
+            trained = read(metrics, ratios)
+            ratios = [validation_step(model, metrics, batch) for batch in batches(unseen_rows, in_order, size)]
+            epoch = Epoch(*map(both, trained, read(metrics, ratios)))
             history.append(epoch)
             bar.write(f"Epoch {number}/{options.epochs}")
             bar.write(keras_lines(epoch, steps, seconds=time.perf_counter() - start))
@@ -164,6 +152,13 @@ def train(known: Sentences, unseen: Sentences, options: argparse.Namespace) -> l
 def number_of_batches(sentences: Sentences, batch_size: int) -> int:
     """How many batches hold all sentences, the last one filled up."""
     return -(-len(sentences) // batch_size)
+
+
+def read(metrics: Metric, ratios: list[jax.Array]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was counted, and the ratios of the batches averaged; what comes next is counted from nothing."""
+    counted = sm.plain(metrics.compute())
+    metrics.reset()
+    return counted, dict(zip(RATIOS, np.mean(ratios, axis=0).tolist(), strict=True))
 
 
 def both(training: dict[str, Any], validation: dict[str, Any]) -> dict[str, Any]:

@@ -32,13 +32,14 @@ def renormalised(high: Array, low: Array) -> Pair:
 
 def two_product(a: Array, b: Array) -> Pair:
     """The product as a pair, to 2^-47."""
-    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    (a_high, a_low), (b_high, b_low) = halves(a), halves(b)
     high, error = two_sum(a_high * b_high, a_high * b_low)
     high, more = two_sum(high, a_low * b_high)
     return renormalised(high, (error + more) + a_low * b_low)
 
 
-def _halves(x: Array) -> Pair:
+def halves(x: Array) -> Pair:
+    """A float as the exact sum of two of at most 12 bits."""
     bits = lax.bitcast_convert_type(x, jnp.uint32) & np.uint32(0xFFFFF000)
     high = lax.bitcast_convert_type(bits, jnp.float32)
     return high, x - high

@@ -54,8 +54,9 @@ class State:
         return {place.name: values[member] for member, place in layout(self.statistic).items()}
 
     def __repr__(self) -> str:
-        if is_traced(self) or extra_axes(self) != 0:
-            return f"State({self.statistic!r}, seen={jax.tree.leaves(self.seen)!r})"
+        concrete = isinstance(self.seen, Array | np.ndarray) and not is_traced(self.seen)
+        if not concrete or extra_axes(self) != 0:
+            return f"State({self.statistic!r}, shapes={ {key: np.shape(array) for key, array in self.data.items()} })"
         rows = []
         counts = np.asarray(seen_of(self.statistic).decode(self.seen))
         for member, place in layout(self.statistic).items():

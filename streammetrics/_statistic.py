@@ -56,8 +56,11 @@ class Statistic(ABC):
         return ()
 
     @abstractmethod
-    def observe(self, **batch: Any) -> tuple[Mapping[str, Add], Mapping[str, Any]]:
-        """What the examples add to each accumulator, and the faults: masks, by reason, of what cannot be counted."""
+    def observe(self, **batch: Any) -> tuple[Mapping[str, Add | list[Add]], Mapping[str, Any]]:
+        """What the examples add to each accumulator, once or several times, and the faults.
+
+        Faults are masks, by reason, of what cannot be counted: bool, of the shape of the examples.
+        """
 
     def leading_axes(self, **batch: Any) -> int:
         """How many leading axes of the first entry number the examples."""

@@ -25,7 +25,8 @@ def tally(statistic: Statistic, place: Place, batch: Mapping[str, Array]) -> tup
     elements = max((examples, *(mask.shape for mask in faults.values())), key=len)
 
     weight, weight_faults = _weight(statistic, batch, elements)
-    code = _code(place.reasons, weight_faults | {k: mask for k, mask in faults.items() if k != ABSENT}, elements)
+    possible = weight_faults | {reason: mask for reason, mask in faults.items() if reason != ABSENT}
+    code = _code(place.reasons, possible, elements)
     if weight_faults:  # the weight cannot say how much such an example counts: it counts once
         weight = jnp.where(_any(weight_faults.values()), 1, weight)
     weight = _masked(weight, ~faults[ABSENT] if ABSENT in faults else None)
@@ -35,12 +36,19 @@ def tally(statistic: Statistic, place: Place, batch: Mapping[str, Array]) -> tup
     if unread:
         _checks.refuse(ValueError, f"observe and accumulators disagree about {_checks.listed(sorted(unread))}")
     data = {
-        place.keys[name]: _reduced(accumulator, adds[name], share, examples)
+        place.keys[name]: functools.reduce(
+            accumulator.merge,
+            (_reduced(accumulator, add, share, examples) for add in _several(adds[name])),
+        )
         for name, accumulator in statistic.accumulators.items()
     }
     if statistic.weighted:  # weights are no numbers of examples then: rows of positive weight are counted
         weight, share = (None if w is None else w.astype(bool) for w in (weight, share))
-    return data, _seen(place, code, weight, share, examples, elements)
+    seen = jnp.zeros((2, 1 + len(place.reasons)), jnp.uint32).at[:, 0].set(_examples(share, examples, elements))
+    for number in sorted(place.reasons.index(reason) + 1 for reason in possible):
+        found = Count(()).reduce((code == number).reshape(-1), None if weight is None else weight.reshape(-1), None)
+        seen = seen.at[:, number].set(found)
+    return data, seen
 
 
 def _weight(statistic: Statistic, batch: Mapping[str, Array], elements: Shape) -> tuple[Array | None, dict[str, Array]]:
@@ -89,6 +97,10 @@ def _masked(weight: Array | None, mask: Array | None) -> Array | None:
     return mask if weight is None else jnp.where(mask, weight, weight.dtype.type(0))
 
 
+def _several(adds: Add | list[Add]) -> list[Add]:
+    return [adds] if isinstance(adds, Add) else adds
+
+
 def _reduced(accumulator: Accumulator, add: Add, share: Array | None, examples: Shape) -> Array:
     """An accumulator's data of the batch: the axes of examples and elements become rows."""
     amount, cell = add
@@ -114,19 +126,12 @@ def _reduced(accumulator: Accumulator, add: Add, share: Array | None, examples: 
     return accumulator.reduce(amount, share, None if cell is None else cell.reshape(count).astype(jnp.int32))
 
 
-def _seen(
-    place: Place, code: Array | None, weight: Array | None, share: Array | None, examples: Shape, elements: Shape
-) -> Array:
-    """The counts of examples (the weight of the heaviest element that counts) and of faults by reason."""
-    rows, reasons = math.prod(examples), len(place.reasons)
+def _examples(share: Array | None, examples: Shape, elements: Shape) -> Array:
+    """The count of examples: of each, the weight of its heaviest element that counts."""
+    rows = math.prod(examples)
     if share is None:
-        return jnp.zeros((2, 1 + reasons), jnp.uint32).at[0, 0].set(np.uint32(rows))
-    inner = tuple(range(1, 1 + len(elements) - len(examples)))
-    best = share.reshape(rows, *elements[len(examples) :])
-    best = jnp.max(best, inner) if inner else best
-    count = Count(()).reduce(jnp.ones((rows,), bool), best, None)
-    if code is None:
-        return jnp.pad(count[:, None], ((0, 0), (0, reasons)))
-    faulty = jnp.arange(1, 1 + reasons, dtype=jnp.int32)[None] == code.reshape(-1)[:, None]
-    invalid = Count((reasons,)).reduce(faulty, None if weight is None else weight.reshape(-1), None)
-    return jnp.concatenate([count[:, None], invalid], 1)
+        return jnp.array([rows, 0], jnp.uint32)
+    heaviest = share.reshape(rows, *elements[len(examples) :])
+    if heaviest.ndim > 1:
+        heaviest = jnp.max(heaviest, tuple(range(1, heaviest.ndim)))
+    return Count(()).reduce(jnp.ones((rows,), bool), heaviest, None)

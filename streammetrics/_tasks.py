@@ -194,7 +194,7 @@ class Multiclass:
             return read.predictions, read.faults
         label = jnp.argmax(read.predictions, -1).astype(jnp.int32)
         # The maximum of a row with NaN is NaN, so that its one score tells of them all.
-        best = jnp.take_along_axis(read.predictions, label[..., None], -1)[..., 0]
+        best = jnp.take_along_axis(read.predictions, label[..., None], -1, mode="promise_in_bounds")[..., 0]
         return label, {NAN: jnp.isnan(best), **read.faults}
 
     def _ids(self, targets: Array, examples: tuple[int, ...]) -> tuple[Array, Array]:

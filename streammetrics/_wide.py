@@ -1,7 +1,7 @@
 """Numbers of two words: what `UInt64` and `DoubleFloat` have in common."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import jax
@@ -12,7 +12,7 @@ from jax import Array
 from streammetrics._jax import is_traced
 
 Pair = tuple[Array, Array]
-RADIX = 16  # of the reduction tree: XLA unrolls and vectorises this many rows, and no more
+RADIX = 4  # of the reduction tree: XLA vectorises short reductions, and long ones with much arithmetic not
 
 
 def reading_dtype() -> Any:
@@ -96,6 +96,13 @@ class Wide:
 
     def reshape(self, *shape: int) -> Self:
         return type(self)(self.high.reshape(*shape), self.low.reshape(*shape))
+
+    def where(self, mask: Array) -> Self:
+        """The numbers where the mask is true, else 0."""
+        return type(self)(jnp.where(mask, self.high, 0), jnp.where(mask, self.low, 0))
+
+    def __iter__(self) -> Iterator[Self]:
+        return (self[i] for i in range(len(self)))
 
     def sum(self, axis: int | tuple[int, ...] | None = None) -> Self:
         """The sum over the axes (over all by default), as exact as the addition."""

@@ -30,10 +30,16 @@ class Events(NamedTuple):
 
 def events_of(task: Any, counts: Mapping[str, Any]) -> Events:
     """The events of each class, (C,); of `Binary`, of its positive class, ()."""
-    events = counts["events"]
-    if not isinstance(task, Multiclass):
-        return Events(tp=events[..., 3], fp=events[..., 1], fn=events[..., 2], tn=events[..., 0])
-    tp, fp, fn = events[0], events[1], events[2]
+    if isinstance(task, Multiclass) and "cells" in counts:
+        cells = counts["cells"]
+        right = jnp.eye(task.classes, dtype=bool)
+        tp, wrong = cells.where(right), cells.where(~right)
+        tp, fp, fn = tp.sum(0), wrong.sum(0), wrong.sum(1)
+    elif isinstance(task, Multiclass):
+        tp, fp, fn = counts["events"]
+    else:
+        cells = counts["cells"]
+        return Events(tp=cells[..., 1, 1], fp=cells[..., 0, 1], fn=cells[..., 1, 0], tn=cells[..., 0, 0])
     # Exact: the examples that are neither of the class nor predicted as it.
     return Events(tp, fp, fn, (tp + fn).sum() - tp - fp - fn)
 

@@ -178,14 +178,11 @@ class ConfusionMatrix(ClassMetric):
 
     @property
     def statistic(self) -> Statistic:
-        task = counted(self.task)
-        return statistics.Confusion(task) if isinstance(task, Multiclass) else statistics.ClassCounts(task)
+        counts = statistics.ClassCounts(counted(self.task))
+        return counts if "cells" in counts.accumulators else statistics.Confusion(counts.task)
 
     def read(self, counts: Mapping[str, Any]) -> Any:
-        if isinstance(self.task, Multiclass):
-            cells = counts["cells"]
-        else:
-            cells = counts["events"].reshape(*((self.task.classes,) if isinstance(self.task, Multilabel) else ()), 2, 2)
+        cells = counts["cells"]
         if self.normalize is None:
             return cells.to_float() if self.task.weighted else cells
         value = cells.to_float()

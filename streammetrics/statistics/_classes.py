@@ -7,14 +7,16 @@ from jax import Array, lax
 
 from streammetrics._spec import spec
 from streammetrics._statistic import Add
-from streammetrics._tasks import Binary, Multiclass
+from streammetrics._tasks import Multiclass, Multilabel
 from streammetrics.accumulators import Accumulator, Count, Sum
 from streammetrics.statistics._predictions import Predictions
 
 CONFUSION_LIMIT = 8192
+TABLE_LIMIT = 32
+"""The most classes of which `ClassCounts` keeps the whole table: one scatter of the examples instead of two."""
 
 
-def events(task: Any, shape: tuple[int, ...]) -> Accumulator:
+def table(task: Any, shape: tuple[int, ...]) -> Accumulator:
     """What holds numbers of events: exact, or where weights are fractions a compensated sum."""
     return Sum(shape) if task.weighted else Count(shape)
 
@@ -23,28 +25,34 @@ def events(task: Any, shape: tuple[int, ...]) -> Accumulator:
 class ClassCounts(Predictions):
     """The disjoint events of each class.
 
-    `Multiclass`: `events` is (3, C), true positives, false positives (predicted as c, of another class) and false
-    negatives (of c, predicted as another). `Binary` and `Multilabel`: (4,) and (L, 4), true negatives, false positives,
-    false negatives and true positives.
+    `cells` is a table of true by predicted class: (C, C) for `Multiclass` up to 32 classes, (2, 2) for `Binary` and
+    (L, 2, 2) for `Multilabel`. Beyond 32 classes `events` is (3, C): of each class the true positives, the false
+    positives (predicted as it, of another) and the false negatives (of it, predicted as another).
     """
 
     @property
     def accumulators(self) -> dict[str, Accumulator]:
-        if isinstance(self.task, Multiclass):
-            return {"events": events(self.task, (3, self.task.num_classes))}
-        return {"events": events(self.task, (4,) if isinstance(self.task, Binary) else (self.task.num_labels, 4))}
+        task = self.task
+        if isinstance(task, Multilabel):
+            return {"cells": table(task, (task.num_labels, 2, 2))}
+        if task.classes <= TABLE_LIMIT:
+            return {"cells": table(task, (task.classes, task.classes))}
+        return {"events": table(task, (3, task.classes))}
 
-    def observe(self, **batch: Any) -> tuple[dict[str, Add], dict[str, Array]]:
+    def observe(self, **batch: Any) -> tuple[dict[str, Any], dict[str, Array]]:
         task = self.task
         read = task.read(*(batch[name] for name in self.reads))
         if not isinstance(task, Multiclass):
             event = 2 * read.targets + task.positive(read.predictions).astype(jnp.int32)
-            return {"events": Add(event[..., None] == lax.broadcasted_iota(jnp.int32, (*event.shape, 4), event.ndim))}, read.faults
+            each = lax.broadcasted_iota(jnp.int32, (*event.shape, 4), event.ndim)
+            return {"cells": Add((event[..., None] == each).reshape(*event.shape, 2, 2))}, read.faults
         label, faults = task.label(read)
+        if task.classes <= TABLE_LIMIT:
+            return {"cells": Add(cell=read.targets * task.classes + label)}, faults
         hit = label == read.targets
-        first = jnp.where(hit, label, task.num_classes + label)
-        second = jnp.where(hit, -1, 2 * task.num_classes + read.targets)
-        return {"events": Add(cell=jnp.stack([first, second], -1))}, faults
+        predicted = jnp.where(hit, label, task.classes + label)
+        missed = jnp.where(hit, -1, 2 * task.classes + read.targets)
+        return {"events": [Add(cell=predicted), Add(cell=missed)]}, faults
 
 
 @spec
@@ -62,7 +70,7 @@ class Confusion(Predictions):
 
     @property
     def accumulators(self) -> dict[str, Accumulator]:
-        return {"cells": events(self.task, (self.task.num_classes,) * 2)}
+        return {"cells": table(self.task, (self.task.num_classes,) * 2)}
 
     def observe(self, **batch: Any) -> tuple[dict[str, Add], dict[str, Array]]:
         read = self.task.read(*(batch[name] for name in self.reads))
