@@ -28,6 +28,7 @@ from streammetrics.metrics import (
     Sum,
     Variance,
 )
+from streammetrics.serialization import from_bytes, to_bytes
 
 __version__ = "0.1.0"
 
@@ -62,9 +63,11 @@ __all__ = [
     "accumulators",
     "all_merge",
     "fold",
+    "from_bytes",
     "merge",
     "pad",
     "plain",
     "spec",
     "statistics",
+    "to_bytes",
 ]

@@ -214,7 +214,7 @@ class Multiclass:
         return targets, (targets < 0) | (targets >= self.num_classes)
 
 
-Task = Binary | Multiclass | Multilabel
+TASKS = (Binary, Multiclass, Multilabel)
 
 
 def counted(task: Any) -> Any:
@@ -231,7 +231,7 @@ def ranked(task: Any) -> Any:
 
 def check_task(task: Any) -> None:
     """A metric of predictions needs a task."""
-    if not isinstance(task, Task):
+    if not isinstance(task, TASKS):
         raise TypeError(f"task is {task!r}, but must be Binary, Multiclass or Multilabel")
 
 

@@ -44,6 +44,10 @@ class Count(Integers):
                 high = high + (summed >> (32 - 8 * part))
         return jnp.stack([jnp.asarray(low), jnp.asarray(high)])
 
+    def merge(self, a: Array, b: Array) -> Array:
+        low = a[0] + b[0]  # two words need no loop: every step of a training merges
+        return jnp.stack([low, a[1] + b[1] + (low < a[0]).astype(np.uint32)])
+
     def decode(self, data: Array) -> UInt64:
         return UInt64(data[1], data[0])
 

@@ -10,7 +10,7 @@ from streammetrics._double import DoubleFloat, add, from_integer
 from streammetrics._spec import spec
 from streammetrics.accumulators._base import scatter, spread
 from streammetrics.accumulators._floats import terms
-from streammetrics.accumulators._integers import Integers, carried
+from streammetrics.accumulators._integers import Integers, carried, digits
 
 LOWEST = 298  # bit 0 stands for 2^-298, the least product of two float32
 EXPONENTS = 254  # of a finite float32
@@ -41,22 +41,20 @@ class ExactSum(Integers):
         if weight is not None:
             weight = jnp.broadcast_to(spread(weight, amount), amount.shape).reshape(-1)
         first, *more = [_digit_sums(term.reshape(-1), weight, place, size) for term in terms(amount)]
-        data = carried(list(sum(more, start=first)))
+        data = carried(sum(more, start=first))
         shape = sizes if cell is None else self.shape
         return jnp.broadcast_to(data.reshape(self.limbs, *shape), (self.limbs, *self.shape))
 
     def decode(self, data: Array) -> DoubleFloat:
         negative = (data[-1] >> 31) == 1
         # Two's complement: the magnitude is the complement plus one, the one entering as the first carry.
-        words = jnp.where(negative, ~data, data)
-        digits = [half for word in words for half in (word & 0xFFFF, word >> 16)]
-        words = carried([digits[0] + negative.astype(np.uint32), *digits[1:]])
-        digits = jnp.stack([half for word in words for half in (word & 0xFFFF, word >> 16)])
-        positions = jnp.arange(len(digits), dtype=jnp.int32).reshape(-1, *(1,) * (digits.ndim - 1))
-        top = jnp.maximum(jnp.max(jnp.where(digits > 0, positions, 0), axis=0), 4)
+        magnitude = digits(jnp.where(negative, ~data, data))
+        words = digits(carried(magnitude.at[0].add(negative.astype(np.uint32))))
+        positions = jnp.arange(len(words), dtype=jnp.int32).reshape(-1, *(1,) * (words.ndim - 1))
+        top = jnp.maximum(jnp.max(jnp.where(words > 0, positions, 0), axis=0), 4)
         total = (jnp.zeros(self.shape, jnp.float32),) * 2
         for k in range(5):  # 80 bits from the first digit that is not 0
-            digit = jnp.take_along_axis(digits, (top - k)[None], axis=0)[0].astype(jnp.float32)
+            digit = jnp.take_along_axis(words, (top - k)[None], axis=0)[0].astype(jnp.float32)
             total = add(total, (digit * np.float32(2.0 ** (-16 * k)), jnp.zeros_like(digit)))
         sign = jnp.where(negative, -1.0, 1.0).astype(jnp.float32)
         return DoubleFloat(*(sign * _power_scaled(word, 16 * top - LOWEST) for word in total))
@@ -66,18 +64,18 @@ def _digit_sums(term: Array, weight: Array | None, place: Array, size: int) -> A
     """The sums of a batch as signed digits of 16 bits, `(40, size)`, each far from wrapping."""
     sign, exponent, mantissa = _parts(term)
     if weight is None or weight.dtype == bool:
-        digits, offset = (mantissa & 0xFFF, mantissa >> DIGIT), LOWEST // 2
+        places, offset = (mantissa & 0xFFF, mantissa >> DIGIT), LOWEST // 2
         if weight is not None:
-            digits = tuple(jnp.where(weight, digit, 0) for digit in digits)
+            places = tuple(jnp.where(weight, digit, 0) for digit in places)
         bins = EXPONENTS
     else:
         _, weight_exponent, factor = _parts(weight.astype(jnp.float32))
-        digits, offset, bins = _product(mantissa, factor), 0, 2 * EXPONENTS - 1
-        digits = tuple(jnp.where(weight.astype(bool), digit, 0) for digit in digits)
+        places, offset, bins = _product(mantissa, factor), 0, 2 * EXPONENTS - 1
+        places = tuple(jnp.where(weight.astype(bool), digit, 0) for digit in places)
         exponent = exponent + weight_exponent
     index = jnp.where(place < 0, -1, exponent * size + place)
     total = jnp.zeros((2 * ExactSum.limbs, size), jnp.int32)
-    for k, digit in enumerate(digits):
+    for k, digit in enumerate(places):
         sums = scatter(sign * digit.astype(jnp.int32), index, bins * size).reshape(bins, size)
         shifted, first = _aligned(sums, offset + DIGIT * k)
         total = total.at[first : first + len(shifted)].add(shifted)
@@ -111,9 +109,11 @@ def _aligned(sums: Array, offset: int) -> tuple[Array, int]:
     shift = jnp.arange(16, dtype=jnp.int32)[None, :, None]
     low = (padded & 0xFFFF).astype(jnp.uint32) << shift.astype(jnp.uint32)
     high = (padded >> 16) << shift
-    digits = [(low & 0xFFFF).astype(jnp.int32), (low >> 16).astype(jnp.int32) + (high & 0xFFFF), high >> 16]
-    sized = [jnp.pad(digit.sum(1), [(k, 2 - k), (0, 0)]) for k, digit in enumerate(digits)]
-    return sized[0] + sized[1] + sized[2], first
+    parts = [(low & 0xFFFF).astype(jnp.int32), (low >> 16).astype(jnp.int32) + (high & 0xFFFF), high >> 16]
+    lowest, middle, highest = (
+        jnp.pad(jnp.sum(part, 1, jnp.int32), [(k, 2 - k), (0, 0)]) for k, part in enumerate(parts)
+    )
+    return lowest + middle + highest, first
 
 
 def _power_scaled(word: Array, exponent: Array) -> Array:

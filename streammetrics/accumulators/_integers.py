@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from streammetrics.accumulators._base import Accumulator
 
@@ -13,31 +13,26 @@ class Integers(Accumulator):
     dtype = np.uint32
 
     def merge(self, a: Array, b: Array) -> Array:
-        words, carry = [], None
-        for left, right in zip(a, b, strict=True):
-            word = left + right
-            over = word < left
-            if carry is not None:
-                word = word + carry
-                over = over | (word < carry)
-            words.append(word)
-            carry = over.astype(np.uint32)
-        return jnp.stack(words)
+        return carried(digits(a) + digits(b))
 
     def pack(self, data: Array, index: Array, devices: int) -> Array:
-        # Halves of 16 bits: their sums over up to 65,536 devices do not wrap.
-        return jnp.stack([data & 0xFFFF, data >> 16])
+        return digits(data)  # their sums over up to 65,536 devices do not wrap
 
     def unpack(self, words: Array, devices: int) -> Array:
-        halves = words.reshape(2, self.limbs, *self.shape)
-        return carried([half for pair in zip(halves[0], halves[1], strict=True) for half in pair])
+        return carried(words.reshape(2 * self.limbs, *self.shape))
 
 
-def carried(digits: list[Array]) -> Array:
-    """The words of the integer Σ digits[k] 2^(16 k); digits are uint32 or int32 of any size, two a word."""
-    halves, carry = [], jnp.zeros_like(digits[0])
-    for digit in digits:
+def digits(words: Array) -> Array:
+    """The words as twice as many digits of 16 bits, lowest first."""
+    return jnp.stack([words & 0xFFFF, words >> 16], 1).reshape(2 * words.shape[0], *words.shape[1:])
+
+
+def carried(digits: Array) -> Array:
+    """The words of the integer Σ digits[k] 2^(16 k), whose digits are uint32 or int32 of any size."""
+
+    def step(carry: Array, digit: Array) -> tuple[Array, Array]:
         total = (digit & 0xFFFF) + carry  # a carry is below 2^17, so nothing wraps
-        carry = (digit >> 16) + (total >> 16)
-        halves.append((total & 0xFFFF).astype(np.uint32))
-    return jnp.stack([low | (high << 16) for low, high in zip(halves[::2], halves[1::2], strict=True)])
+        return (digit >> 16) + (total >> 16), (total & 0xFFFF).astype(np.uint32)
+
+    _, halves = lax.scan(step, jnp.zeros_like(digits[0]), digits)
+    return halves[::2] | (halves[1::2] << 16)

@@ -1,0 +1,176 @@
+"""Every metric with batches to try it on: one line here puts a metric under every law and test over the catalogue."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+import streammetrics as sm
+
+Batch = dict[str, Any]
+ROWS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A metric, and how its batches are made: some of the rows cannot be counted."""
+
+    name: str
+    metric: sm.Metric
+    make: Callable[[np.random.Generator], Batch]
+
+    def batch(self, seed: int) -> Batch:
+        return self.make(np.random.default_rng(seed))
+
+
+def _scores(rng: np.random.Generator, inputs: str, *shape: int) -> np.ndarray:
+    x = np.round(rng.normal(size=shape) * 4) / 4  # coarse, so that there are ties
+    if inputs == "probabilities":
+        x = np.exp(x) / (1 + np.exp(x)) if len(shape) == 1 else np.exp(x) / np.exp(x).sum(-1, keepdims=True)
+    bad = rng.random(shape) < 0.03
+    return np.where(bad, np.nan, x).astype(np.float32)
+
+
+def binary(task: sm.Binary) -> Callable[[np.random.Generator], Batch]:
+    def make(rng: np.random.Generator) -> Batch:
+        labels = rng.integers(0, 2, ROWS, np.int32)
+        predictions = labels[::-1].copy() if task.inputs == "labels" else _scores(rng, task.inputs, ROWS)
+        targets = np.where(rng.random(ROWS) < 0.1, 7, labels).astype(np.int32)
+        return {task.predictions: predictions, task.targets: targets, task.weights: _weights(rng, task.weighted)}
+
+    return make
+
+
+def multiclass(task: sm.Multiclass, *inner: int) -> Callable[[np.random.Generator], Batch]:
+    def make(rng: np.random.Generator) -> Batch:
+        shape = (ROWS, *inner)
+        targets = rng.integers(-1 if task.ignore == -1 else 0, task.num_classes + 1, shape).astype(np.int32)
+        if task.inputs == "labels":
+            predictions: np.ndarray = rng.integers(0, task.num_classes, shape).astype(np.int32)
+        else:
+            predictions = _scores(rng, task.inputs, *shape, task.num_classes)
+        return {task.predictions: predictions, task.targets: targets, task.weights: _weights(rng, task.weighted)}
+
+    return make
+
+
+def multilabel(task: sm.Multilabel) -> Callable[[np.random.Generator], Batch]:
+    def make(rng: np.random.Generator) -> Batch:
+        shape = (ROWS, task.num_labels)
+        targets = rng.integers(-1 if task.ignore == -1 else 0, 2, shape).astype(np.int32)
+        logits = _scores(rng, "logits", *shape)
+        predictions = (1 / (1 + np.exp(-logits))).astype(np.float32) if task.inputs == "probabilities" else logits
+        return {task.predictions: predictions, task.targets: targets, task.weights: _weights(rng, task.weighted)}
+
+    return make
+
+
+def values(*names: str) -> Callable[[np.random.Generator], Batch]:
+    def make(rng: np.random.Generator) -> Batch:
+        batch: Batch = {name: (rng.normal(size=ROWS) * 10 + 3).astype(np.float32) for name in names}
+        batch[names[0]][rng.random(ROWS) < 0.1] = rng.choice([np.nan, np.inf])
+        return {**batch, "weights": _weights(rng, False)}
+
+    return make
+
+
+def _weights(rng: np.random.Generator, fractions: bool) -> np.ndarray:
+    whole = rng.integers(0, 4, ROWS)
+    return (whole / 4).astype(np.float32) if fractions else whole.astype(np.int32)
+
+
+@sm.spec
+class Pairs(sm.Statistic):
+    """A statistic of the tests' own: the co-moments of two entries."""
+
+    weighted = True
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("x", "y")
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return ("value that is not finite",)
+
+    @property
+    def accumulators(self) -> dict[str, sm.accumulators.Accumulator]:
+        return {"pairs": sm.accumulators.CoMoments()}
+
+    def observe(self, x: Any, y: Any) -> Any:
+        faults = {"value that is not finite": ~(jnp.isfinite(x) & jnp.isfinite(y))}
+        return {"pairs": sm.Add(jnp.stack([x, y], -1))}, faults
+
+
+@sm.spec
+class Covariance(sm.Metric):
+    """A metric of the tests' own: Σ w (x − mean)(y − mean) / Σ w."""
+
+    @property
+    def statistic(self) -> Pairs:
+        return Pairs()
+
+    def read(self, counts: Any) -> Any:
+        return counts["pairs"].xy / counts["pairs"].weight
+
+
+KNOWN = (Pairs,)
+
+LOGIT, PROBABILITY = sm.Binary("logits"), sm.Binary("probabilities", threshold=0.3, targets="label")
+LABEL, WEIGHED = sm.Binary("labels", ignore=7), sm.Binary("scores", threshold=0.25, weighted=True)
+THREE, WIDE = sm.Multiclass(3, "logits"), sm.Multiclass(40, "logits", ignore=-1)
+IDS, FRACTIONS = sm.Multiclass(4, "labels"), sm.Multiclass(3, "probabilities", weighted=True)
+WIDE_FRACTIONS = sm.Multiclass(33, "labels", weighted=True)
+LABELS = sm.Multilabel(3, "probabilities", threshold=(0.2, 0.5, 0.8), ignore=-1)
+LABEL_FRACTIONS = sm.Multilabel(2, "logits", weighted=True)
+
+# The statistics whose counts all the laws are tested on; metrics that read the same one need no more than a reading.
+COUNTED = [
+    Case("binary logits", sm.Accuracy(LOGIT), binary(LOGIT)),
+    Case("binary probabilities", sm.Precision(PROBABILITY), binary(PROBABILITY)),
+    Case("binary labels", sm.Examples(LABEL), binary(LABEL)),
+    Case("binary fractions", sm.Specificity(WEIGHED), binary(WEIGHED)),
+    Case("three classes", sm.Recall(THREE), multiclass(THREE)),
+    Case("tokens", sm.F1(THREE), multiclass(THREE, 2)),
+    Case("many classes", sm.StatScores(WIDE), multiclass(WIDE)),
+    Case("class ids", sm.ConfusionMatrix(IDS), multiclass(IDS)),
+    Case("class fractions", sm.FBeta(FRACTIONS, 2.0), multiclass(FRACTIONS)),
+    Case("many class fractions", sm.Precision(WIDE_FRACTIONS, average="weighted"), multiclass(WIDE_FRACTIONS)),
+    Case("confusion of many", sm.ConfusionMatrix(WIDE, normalize="true"), multiclass(WIDE)),
+    Case("labels", sm.Accuracy(LABELS), multilabel(LABELS)),
+    Case("label fractions", sm.Recall(LABEL_FRACTIONS), multilabel(LABEL_FRACTIONS)),
+    Case("log loss", sm.LogLoss(FRACTIONS), multiclass(FRACTIONS)),
+    Case("log loss of labels", sm.LogLoss(LABELS), multilabel(LABELS)),
+    Case("log loss of logits", sm.LogLoss(THREE), multiclass(THREE)),
+    Case("mean", sm.Mean("loss"), values("loss")),
+    Case("exact mean", sm.Mean("loss", exact=True), values("loss")),
+    Case("sum", sm.Sum("loss"), values("loss")),
+    Case("ratio", sm.Ratio("errors", "words", exact=True), values("errors", "words")),
+    Case("maximum", sm.Maximum("loss"), values("loss")),
+    Case("covariance", Covariance(), values("x", "y")),
+    Case(
+        "collection",
+        sm.Collection(
+            loss=sm.Mean("loss"),
+            accuracy=sm.Accuracy(THREE),
+            inner=sm.Collection({"recall c1": sm.Recall(THREE, class_id=1), "largest": sm.Maximum("loss")}),
+        ),
+        lambda rng: {**values("loss")(rng), **multiclass(THREE)(rng)},
+    ),
+]
+
+READ = [
+    Case("minimum", sm.Minimum("loss"), values("loss")),
+    Case("variance", sm.Variance("loss", ddof=1), values("loss")),
+    Case("standard deviation", sm.Std("loss"), values("loss")),
+    Case("examples of an entry", sm.Examples("loss"), values("loss")),
+    Case("recall by class", sm.Recall(THREE, average=None), multiclass(THREE)),
+    Case("precision over all", sm.Precision(THREE, over="all", undefined="nan"), multiclass(THREE)),
+    Case("micro specificity", sm.Specificity(THREE, average="micro"), multiclass(THREE)),
+    Case("scores of one class", sm.StatScores(THREE, class_id=0), multiclass(THREE)),
+    Case("scores together", sm.StatScores(FRACTIONS, average="micro"), multiclass(FRACTIONS)),
+]
+
+CATALOGUE = COUNTED + READ

@@ -1,0 +1,49 @@
+"""What tests share: how states are compared, and how batches are cut."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+import streammetrics as sm
+from streammetrics._state import arrays
+
+EXACT = (sm.accumulators.Count, sm.accumulators.ExactSum, sm.accumulators.Maximum, sm.accumulators.Minimum)
+
+
+def assert_same(a: sm.State, b: sm.State, exact: bool = False, seen: bool = True) -> None:
+    """The states are equal: integers bit for bit, floats to what double-floats promise."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    pairs = list(zip(arrays(a), arrays(b), strict=True))
+    for (accumulator, left), (_, right) in pairs if seen else pairs[:-1]:
+        assert left.dtype == right.dtype
+        if exact or isinstance(accumulator, EXACT):
+            np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
+        else:
+            decoded = (jax.tree.leaves(accumulator.decode(x), is_leaf=_is_wide) for x in (left, right))
+            for x, y in zip(*decoded, strict=True):
+                # Centred products are held to about 1e-10; sums of the catalogue's values are of size 100.
+                np.testing.assert_allclose(np.asarray(x), np.asarray(y), rtol=1e-9, atol=1e-10)
+
+
+def _is_wide(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or hasattr(value, "to_float")
+
+
+def rows(batch: dict[str, Any], index: Any) -> dict[str, Any]:
+    """Some rows of a batch."""
+    return {name: value[index] for name, value in batch.items()}
+
+
+def assert_values_equal(a: Any, b: Any, rtol: float = 1e-6) -> None:
+    """The values are equal, of the same structure, and of the same dtypes."""
+    a, b = (sm.plain(jax.tree.map(lambda x: x, value)) for value in (a, b))
+    assert _flat(a).keys() == _flat(b).keys()
+    for key, left in _flat(a).items():
+        np.testing.assert_allclose(left, _flat(b)[key], rtol=rtol, atol=1e-7, err_msg=key)
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {k: v for name, inner in value.items() for k, v in _flat(inner, f"{path}.{name}").items()}
+    return {path: value}
