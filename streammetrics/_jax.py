@@ -16,7 +16,7 @@ def axes_of(axis_name: Axes) -> tuple[str, ...]:
 
 def varying(array: Any) -> frozenset[str]:
     """The mesh axes along which an array may differ between devices: known inside a checked `shard_map` only."""
-    return frozenset(getattr(jax.typeof(array), "vma", None) or ())
+    return jax.typeof(array).manual_axis_type.varying
 
 
 def vary(tree: Any, axes: Iterable[str]) -> Any:

@@ -135,7 +135,8 @@ EVALUATIONS = {
     "logits": (sm.ConfusionMatrix(sm.Multiclass(3, "logits")), {"predictions": LOGITS, "targets": TARGETS}),
     "probabilities": (
         sm.Collection(
-            cells=sm.ConfusionMatrix(sm.Multiclass(3, "probabilities")), log=sm.LogLoss(sm.Multiclass(3, "probabilities"))
+            cells=sm.ConfusionMatrix(sm.Multiclass(3, "probabilities")),
+            log=sm.LogLoss(sm.Multiclass(3, "probabilities")),
         ),
         {"predictions": PROBABILITIES, "targets": np.eye(3, dtype=np.int32)[TARGETS]},
     ),
