@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from streammetrics._jax import explicit_axes
+from streammetrics._jax import explicit_axes, float_dtype
 
 
 class Complaint(Exception):
@@ -77,7 +76,7 @@ def _entry(name: str, value: Any) -> Any:
         refuse(ValueError, f"{name} is a ragged sequence, but must be an array")
     if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, jnp.floating):
         refuse(TypeError, f"{name} has dtype {array.dtype}, but must be boolean, integer or floating")
-    if jax.config.jax_enable_x64 or array.dtype.itemsize != 8 or not array.size:
+    if float_dtype().itemsize == 8 or array.dtype.itemsize != 8 or not array.size:
         return array
     if array.dtype.kind == "f":
         if (np.abs(array[np.isfinite(array)]) > np.finfo(np.float32).max).any():
@@ -95,15 +94,17 @@ def unsharded(batch: Mapping[str, Array]) -> None:
         if axes := explicit_axes(array):
             refuse(
                 ValueError,
-                f"{name} is sharded over the mesh axes {listed(axes)}, but a plain update takes the rows of one device; "
-                f"update inside jax.shard_map with init(axis_name={axes[0]!r}), which is what Sharded does",
+                f"{name} is sharded over the mesh axes {listed(axes)}, but a plain update takes the rows of one "
+                f"device; update inside jax.shard_map with init(axis_name={axes[0]!r})",
             )
 
 
 def floating(name: str, array: Array, meaning: str) -> None:
     """Scores must be floating."""
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        refuse(TypeError, f"{name} have dtype {array.dtype}, but {meaning} are floating; are {name} and targets swapped?")
+        refuse(
+            TypeError, f"{name} have dtype {array.dtype}, but {meaning} are floating; are {name} and targets swapped?"
+        )
 
 
 def integral(name: str, array: Array, meaning: str) -> None:

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from streammetrics._wide import Pair, Wide, reading_dtype
+from streammetrics._jax import float_dtype
+from streammetrics._wide import Pair, Wide
 
 
 def two_sum(a: Array, b: Array) -> Pair:
@@ -94,7 +95,7 @@ class DoubleFloat(Wide):
             return value
         if isinstance(value, Wide):  # 16 bits of the 64 at a time are exact floats
             halves = (value.high >> 16, value.high & 0xFFFF, value.low >> 16, value.low & 0xFFFF)
-            total = (jnp.zeros(value.shape, jnp.float32),) * 2
+            total = jnp.zeros(value.shape, jnp.float32), jnp.zeros(value.shape, jnp.float32)
             for half, exponent in zip(halves, (48, 32, 16, 0), strict=True):
                 scaled = half.astype(jnp.float32) * np.float32(2.0**exponent)
                 total = add(total, (scaled, jnp.zeros_like(scaled)))
@@ -110,7 +111,7 @@ class DoubleFloat(Wide):
     _negate = staticmethod(negate)
 
     def to_float(self) -> Array:
-        dtype = reading_dtype()
+        dtype = float_dtype()
         return self.high.astype(dtype) + self.low.astype(dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -128,7 +129,7 @@ def warn_of_fast_math() -> None:
         high, low = jax.jit(two_sum)(np.float32(1), np.float32(2.0**-30))
     if float(high) != 1 or float(low) != 2.0**-30:
         warnings.warn(
-            "streammetrics: this compiler breaks compensated sums, so that sums and means are rounded as plain float32; "
-            "is --xla_cpu_enable_fast_math set? (exact=True is not affected)",
+            "streammetrics: this compiler breaks compensated sums, so that sums and means are rounded as plain "
+            "float32; is --xla_cpu_enable_fast_math set? (exact=True is not affected)",
             stacklevel=2,
         )

@@ -4,9 +4,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
+import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 Axes = str | tuple[str, ...]
+
+
+def float_dtype() -> np.dtype:
+    """The dtype of values read: float64 under x64, else float32."""
+    return jax.dtypes.canonicalize_dtype(np.float64)
 
 
 def axes_of(axis_name: Axes) -> tuple[str, ...]:
@@ -44,4 +51,4 @@ def explicit_axes(array: Any) -> tuple[str, ...]:
 
 def is_traced(tree: Any) -> bool:
     """Whether any leaf is being traced."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))

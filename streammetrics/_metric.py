@@ -22,7 +22,7 @@ MODES = ("raise", "nan", "ignore")
 
 
 class InvalidExamples(ValueError):
-    """Some examples could not be counted. `.values` is what the others give, `.counts` how many, by metric and reason."""
+    """Some examples could not be counted: `.values` is what the others give, `.counts` how many by metric and reason."""
 
     def __init__(self, message: str, values: Any, counts: dict[str, dict[str, int]]) -> None:
         super().__init__(message)
@@ -113,7 +113,9 @@ class Metric(ABC):
             if args:
                 reads = self.reads
                 if self.parts:
-                    _checks.refuse(TypeError, f"a collection takes everything by name; it reads {_checks.listed(reads)}")
+                    _checks.refuse(
+                        TypeError, f"a collection takes everything by name; it reads {_checks.listed(reads)}"
+                    )
                 if len(args) > len(reads):
                     _checks.refuse(TypeError, f"got {len(args)} values by position, but reads {_checks.listed(reads)}")
                 if twice := [name for name in reads[: len(args)] if name in batch]:
@@ -179,8 +181,8 @@ def _update(metric: Metric, state: State, batch: dict[str, Array]) -> State:
     axes = varying(state.seen)
     if missing := sorted(_batch_axes(batch) - axes):
         raise ValueError(
-            f"{metric!r}: the batch varies over the mesh axes {missing} but the state does not, so that the state would be "
-            "counted once per device; begin with init(axis_name=…), or add all_merge(tally(…)) to a merged state"
+            f"{metric!r}: the batch varies over the mesh axes {missing} but the state does not, so that the state "
+            "would be counted once per device; begin with init(axis_name=…), or add all_merge(tally(…)) to a merged state"
         )
     return _state.merge(state, vary(_tally(metric, batch), axes))
 
@@ -242,7 +244,9 @@ def _message(metric: Metric, state: State, counts: dict[str, dict[str, int]]) ->
         if path in counts:
             total = max(int(seen[layout(state.statistic)[m].seen].sum()) for m in members(_statistic(leaf)))
             reasons = _checks.listed(f"{count:,} with {reason}" for reason, count in counts[path].items())
-            told.setdefault(f"{sum(counts[path].values()):,} of {total:,} examples could not be counted, {reasons}", []).append(path)
+            told.setdefault(
+                f"{sum(counts[path].values()):,} of {total:,} examples could not be counted, {reasons}", []
+            ).append(path)
     parts = [f"{text} (in {_checks.listed(paths)})" for text, paths in told.items()]
     return f"{'; '.join(parts)}; compute(state, on_invalid='ignore') reads the others"
 
@@ -254,7 +258,9 @@ class _Items:
         self.keys, self.values = keys, values
 
 
-jax.tree_util.register_pytree_node(_Items, lambda items: (items.values, items.keys), lambda keys, values: _Items(keys, values))
+jax.tree_util.register_pytree_node(
+    _Items, lambda items: (items.values, items.keys), lambda keys, values: _Items(keys, values)
+)
 
 
 def _frozen(value: Any) -> Any:

@@ -13,7 +13,6 @@ from jax import Array, lax
 
 from streammetrics._jax import Axes, axes_of, is_traced, tracks_varying, varying
 from streammetrics._statistic import AnyStatistic, Joint, accumulators_of, layout, members, seen_of
-from streammetrics._uint64 import UInt64
 from streammetrics.accumulators import Accumulator
 from streammetrics.accumulators._base import SLOTS_LIMIT, Slotted, merge_all
 
@@ -104,12 +103,14 @@ def merge(state: State, *states: State) -> State:
             if not isinstance(one, State):
                 raise TypeError(f"merge: got {one!r}, but states are due")
         if state.statistic != other.statistic:
-            raise ValueError(f"merge: the states are of different statistics, {state.statistic!r} and {other.statistic!r}")
+            raise ValueError(
+                f"merge: the states are of different statistics, {state.statistic!r} and {other.statistic!r}"
+            )
         if _varying(state) != _varying(other):
             raise ValueError(
                 f"merge: one state varies over the mesh axes {sorted(_varying(state))}, the other over "
-                f"{sorted(_varying(other))}; merging would count one of them once per device: all_merge the tally first, "
-                "or begin with init(axis_name=…)"
+                f"{sorted(_varying(other))}; merging would count one of them once per device: all_merge the tally "
+                "first, or begin with init(axis_name=…)"
             )
         state = _merge(state, other)
     return state
@@ -154,8 +155,8 @@ def all_merge(state: State, axis_name: Axes) -> State:
     for axis in axes:
         if tracks_varying(axis) and any(axis not in varying(array) for _, array in arrays(state)):
             raise ValueError(
-                f"all_merge: the state does not vary along {axis!r}: it has been merged already, and merging again would "
-                "count it once per device; merge(state, all_merge(tally)) adds to a replicated state"
+                f"all_merge: the state does not vary along {axis!r}: it has been merged already, and merging again "
+                "would count it once per device; merge(state, all_merge(tally)) adds to a replicated state"
             )
     index, devices = lax.axis_index(axes), math.prod(lax.axis_size(axis) for axis in axes)
     words, readers = [], []
@@ -197,8 +198,13 @@ def check(state: Any, who: str, statistic: AnyStatistic) -> None:
             f"{who}: the state has {extra} extra leading axis, of {np.shape(state.seen)[0]} states; "
             "merge them first with fold(state), or inside pmap with all_merge(state, axis_name)"
         )
-    if any(isinstance(array, Array) and not is_traced(array) and not array.is_fully_addressable and
-           not array.is_fully_replicated for _, array in arrays(state)):
+    if any(
+        isinstance(array, Array)
+        and not is_traced(array)
+        and not array.is_fully_addressable
+        and not array.is_fully_replicated
+        for _, array in arrays(state)
+    ):
         raise ValueError(f"{who}: the state is spread over processes; merge it first with all_merge(state, axis_name)")
 
 

@@ -5,13 +5,11 @@ import math
 from collections.abc import Iterable, Mapping
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from streammetrics import _checks
 from streammetrics._statistic import ABSENT, WEIGHT_REASONS, WHOLE_REASONS, Add, Place, Statistic
 from streammetrics.accumulators import Accumulator, Count
-from streammetrics.accumulators._base import spread
 
 Shape = tuple[int, ...]
 
@@ -27,7 +25,7 @@ def tally(statistic: Statistic, place: Place, batch: Mapping[str, Array]) -> tup
     weight, weight_faults = _weight(statistic, batch, elements)
     possible = weight_faults | {reason: mask for reason, mask in faults.items() if reason != ABSENT}
     code = _code(place.reasons, possible, elements)
-    if weight_faults:  # the weight cannot say how much such an example counts: it counts once
+    if weight is not None and weight_faults:  # the weight cannot say how much such an example counts: it counts once
         weight = jnp.where(_any(weight_faults.values()), 1, weight)
     weight = _masked(weight, ~faults[ABSENT] if ABSENT in faults else None)
     share = _masked(weight, None if code is None else code == 0)
@@ -82,7 +80,9 @@ def _code(reasons: tuple[str, ...], faults: Mapping[str, Array], elements: Shape
     if not faults:
         return None
     if unknown := [reason for reason in faults if reason not in reasons]:
-        _checks.refuse(ValueError, f"observe returned the fault {unknown[0]!r}, but reasons are {_checks.listed(reasons)}")
+        _checks.refuse(
+            ValueError, f"observe returned the fault {unknown[0]!r}, but reasons are {_checks.listed(reasons)}"
+        )
     code = jnp.zeros(elements, jnp.int32)
     for reason in sorted(faults, key=reasons.index, reverse=True):
         mask = faults[reason]

@@ -111,7 +111,9 @@ class Multilabel:
         _check_task(self, self.num_labels, least=1)
         thresholds = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,) * self.num_labels
         if len(thresholds) != self.num_labels:
-            raise ValueError(f"{self!r}: threshold has {len(thresholds)} entries, but there are {self.num_labels} labels")
+            raise ValueError(
+                f"{self!r}: threshold has {len(thresholds)} entries, but there are {self.num_labels} labels"
+            )
         _check_thresholds(self, thresholds)
         if len(set(thresholds)) == 1:
             object.__setattr__(self, "threshold", thresholds[0])
@@ -277,7 +279,9 @@ def _elementwise(task: Binary | Multilabel, predictions: Array, targets: Array) 
     faults = {}
     if task.inputs == "labels":
         if jnp.issubdtype(predictions.dtype, jnp.floating):
-            _checks.refuse(TypeError, f"{task.predictions} have dtype {predictions.dtype}, but labels are bool or integer")
+            _checks.refuse(
+                TypeError, f"{task.predictions} have dtype {predictions.dtype}, but labels are bool or integer"
+            )
         predictions = _widened(predictions)
         faults[BAD_LABEL] = (predictions != 0) & (predictions != 1)
     else:
@@ -298,7 +302,7 @@ def _target_faults(ignore: int | None, targets: Array, bad: Array) -> dict[str, 
 
 
 def _scores(inputs: str, predictions: Array) -> tuple[Array, Array | None]:
-    """Scores widened to 32 bits; probabilities clipped to [0, 1] where rounding moved them out, and which are outside."""
+    """Scores in at least 32 bits; of probabilities, clipped to [0, 1], also which are outside by more than rounding."""
     slack = 16 * float(jnp.finfo(predictions.dtype).eps)
     if predictions.dtype.itemsize < 4:
         predictions = predictions.astype(jnp.float32)

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from streammetrics._wide import Pair, Wide, reading_dtype
+from streammetrics._jax import float_dtype
+from streammetrics._wide import Pair, Wide
 
 
 class UInt64(Wide):
@@ -46,8 +47,8 @@ class UInt64(Wide):
         return ~x[0] + (low == 0).astype(jnp.uint32), low
 
     def to_float(self) -> Array:
-        dtype = reading_dtype()
-        return self.high.astype(dtype) * dtype(2.0**32) + self.low.astype(dtype)
+        dtype = float_dtype()
+        return self.high.astype(dtype) * dtype.type(2.0**32) + self.low.astype(dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         value = (np.asarray(self.high).astype(np.uint64) << np.uint64(32)) | np.asarray(self.low)

@@ -15,11 +15,6 @@ Pair = tuple[Array, Array]
 RADIX = 4  # of the reduction tree: XLA vectorises short reductions, and long ones with much arithmetic not
 
 
-def reading_dtype() -> Any:
-    """The dtype of values read: float64 under x64, else float32."""
-    return jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
-
-
 def tree_sum(add: Callable[[Pair, Pair], Pair], high: Array, low: Array) -> Pair:
     """The sum over the leading axis under an addition of pairs, as a tree of reductions over `RADIX` rows."""
     zero = high.dtype.type(0)
@@ -53,7 +48,7 @@ class Wide:
         jax.tree_util.register_pytree_with_keys(
             cls,
             lambda x: (((jax.tree_util.GetAttrKey("high"), x.high), (jax.tree_util.GetAttrKey("low"), x.low)), None),
-            lambda _, children: _from_children(cls, children),
+            lambda _, children: cls(*children),
         )
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -159,7 +154,3 @@ class Wide:
         words = (self.high, self.low)
         shown = self.shape if is_traced(words) else np.asarray(self).tolist()
         return f"{type(self).__name__}({shown})"
-
-
-def _from_children(cls: type[Wide], children: Any) -> Wide:
-    return cls(*children)

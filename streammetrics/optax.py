@@ -36,11 +36,11 @@ def measure(metric: Metric, observe: Callable[[Any], dict[str, Any]] = global_no
     {'mean': 5.0, 'largest': 5.0}
     """
 
-    def init(params: Any) -> MeasuredState:
+    def init(params: Any) -> Any:
         del params
         return MeasuredState(metric.init())
 
-    def update(updates: Any, state: MeasuredState, params: Any = None) -> tuple[Any, MeasuredState]:
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
         del params
         return updates, MeasuredState(metric.update(state.metrics, **observe(updates)))
 

@@ -13,9 +13,9 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from streammetrics import _state, _statistic, _tasks, accumulators, statistics
 from streammetrics._spec import contents, is_spec, rebuild
@@ -59,18 +59,21 @@ def from_bytes(data: bytes, known: Iterable[type] = ()) -> State:
         raise ValueError("from_bytes: the bytes do not begin as those of to_bytes do; they are not a state's")
     _, version, length = _HEAD.unpack_from(data)
     if version > VERSION:
-        raise ValueError(f"from_bytes: the bytes are of version {version}, but this library reads up to version {VERSION}")
+        raise ValueError(
+            f"from_bytes: the bytes are of version {version}, but this library reads up to version {VERSION}"
+        )
     body, digest = data[:-_DIGEST], data[-_DIGEST:]
     if len(data) < _HEAD.size + length + _DIGEST or hashlib.sha256(body).digest() != digest:
         raise ValueError("from_bytes: the bytes are truncated or altered; their checksum does not match")
     header = json.loads(body[_HEAD.size : _HEAD.size + length])
     statistic = _specified(header["statistic"], _known(known))
-    state = State(statistic, *_arrays(header["arrays"], body[_HEAD.size + length :]))
+    arrays = _arrays(header["arrays"], body[_HEAD.size + length :])
+    state = State(statistic, {key: arrays[key] for key in arrays if key != "seen"}, arrays["seen"])
     _state.check(state, "from_bytes", statistic)
     dtypes = {array.dtype == accumulator.dtype for accumulator, array in _state.arrays(state)}
     if dtypes != {True}:
         raise ValueError(f"from_bytes: the arrays of {statistic!r} have other dtypes than it says")
-    return jax.tree.map(jnp.asarray, state)
+    return state
 
 
 def _little(array: Any) -> np.ndarray:
@@ -78,15 +81,15 @@ def _little(array: Any) -> np.ndarray:
     return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
 
 
-def _arrays(described: list[dict[str, Any]], data: bytes) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _arrays(described: list[dict[str, Any]], data: bytes) -> dict[str, Array]:
     arrays, start = {}, 0
     for each in described:
         dtype, shape = np.dtype(each["dtype"]), tuple(each["shape"])
         count = math.prod(shape)
         values = np.frombuffer(data, dtype, count, start).reshape(shape)
-        arrays[each["name"]] = values.astype(dtype.newbyteorder("="))
+        arrays[each["name"]] = jnp.asarray(values.astype(dtype.newbyteorder("=")))
         start += count * dtype.itemsize
-    return arrays, arrays.pop("seen")
+    return arrays
 
 
 def _described(value: Any) -> Any:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, Mesh, PartitionSpec as P
+from jax.sharding import AxisType, Mesh
+from jax.sharding import PartitionSpec as P
 
 import streammetrics as sm
 from streammetrics.accumulators import _base
@@ -126,8 +127,8 @@ def test_merging_twice_is_refused_where_jax_can_tell() -> None:
 
 def test_an_update_of_an_invariant_state_with_a_varying_batch_is_refused() -> None:
     message = (
-        "Mean(entry='loss'): the batch varies over the mesh axes ['data'] but the state does not, so that the state would "
-        "be counted once per device; begin with init(axis_name=…), or add all_merge(tally(…)) to a merged state"
+        "Mean(entry='loss'): the batch varies over the mesh axes ['data'] but the state does not, so that the state "
+        "would be counted once per device; begin with init(axis_name=…), or add all_merge(tally(…)) to a merged state"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         in_shard_map(lambda loss: LOSS.update(LOSS.init(), loss=loss), LOSSES)
@@ -177,15 +178,17 @@ def test_large_float_states_fold_by_permutation(monkeypatch: pytest.MonkeyPatch)
 def test_explicitly_sharded_rows_are_refused_by_a_plain_update() -> None:
     mesh = mesh_of(AxisType.Explicit)
     placed = jax.device_put(LOSSES, jax.NamedSharding(mesh, P("data")))
-    with pytest.raises(ValueError, match="loss is sharded over the mesh axes data, but a plain update takes the rows of"):
+    with pytest.raises(
+        ValueError, match="loss is sharded over the mesh axes data, but a plain update takes the rows of"
+    ):
         LOSS.tally(loss=placed)
 
 
 def test_a_state_that_was_not_merged_is_refused_by_compute() -> None:
     apart = jax.pmap(lambda loss: LOSS.tally(loss=loss))(jnp.asarray(LOSSES.reshape(8, 2)))
     message = (
-        "Mean(entry='loss'): the state has 1 extra leading axis, of 8 states; merge them first with fold(state), or inside "
-        "pmap with all_merge(state, axis_name)"
+        "Mean(entry='loss'): the state has 1 extra leading axis, of 8 states; merge them first with fold(state), or "
+        "inside pmap with all_merge(state, axis_name)"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         LOSS.compute(apart)

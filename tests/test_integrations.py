@@ -43,6 +43,11 @@ def whole(message: str) -> str:
     return f"^{re.escape(message)}$"
 
 
+def compiled(function: Any) -> int:
+    """How many executables a jitted function has."""
+    return function._cache_size()
+
+
 # Flax linen
 
 
@@ -52,11 +57,11 @@ class Network(nn.Module):
         return nn.Dense(3)(inputs)
 
 
-MODEL, OPTIMISER = Network(), optax.adam(0.1)
+MODEL, OPTIMISER = Network(), optax.rmsprop(0.1, momentum=0.9)  # adam itself needs implicit promotion
 
 
 def fresh() -> TrainState:
-    """The train state before the first step; the model and the optimiser are its static part, and so must be the same."""
+    """The train state before the first step. Its static part, the model and the optimiser, is the same every time."""
     params = MODEL.init(jax.random.key(0), BATCHES["inputs"][0])["params"]
     return TrainState.create(apply_fn=MODEL.apply, params=params, tx=OPTIMISER, metrics=METRICS.init())
 
@@ -112,10 +117,10 @@ def test_a_scan_over_batches_carries_the_train_state() -> None:
 
 def test_a_new_epoch_begins_with_an_empty_state_and_compiles_nothing() -> None:
     train, observed = step(fresh(), batch_of(0))
-    compiled = step._cache_size()
+    before = compiled(step)
     train = train.replace(metrics=METRICS.init())
     train, observed = step(train, batch_of(1))
-    assert step._cache_size() == compiled
+    assert compiled(step) == before
     assert_values(METRICS.compute(train.metrics), recounted(observed))
 
 
@@ -131,27 +136,20 @@ def test_a_train_state_can_be_donated() -> None:
     assert int(METRICS.init().seen.sum()) == 0
 
 
-@pytest.mark.parametrize("kind", [ocp.StandardCheckpointer, ocp.PyTreeCheckpointer])
-def test_a_train_state_resumes_in_the_middle_of_an_epoch_bit_for_bit(kind: Any, tmp_path: Path) -> None:
+def test_a_train_state_resumes_in_the_middle_of_an_epoch_bit_for_bit(tmp_path: Path) -> None:
     straight = train = fresh()
     for number in range(STEPS):
         straight, _ = step(straight, batch_of(number))
     for number in range(STEPS // 2):
         train, _ = step(train, batch_of(number))
-    with kind() as saver:
+    with ocp.StandardCheckpointer() as saver:
         saver.save(tmp_path / "train", train)
-        if kind is ocp.StandardCheckpointer:
-            saver.wait_until_finished()
-
-    template = jax.tree.map(jnp.zeros_like, fresh())
-    with kind() as reader:
-        resumed = reader.restore(
-            tmp_path / "train",
-            **({"target": template} if kind is ocp.StandardCheckpointer else {"item": template}),
-        )
+        saver.wait_until_finished()
+    with ocp.StandardCheckpointer() as reader:
+        resumed = reader.restore(tmp_path / "train", jax.tree.map(jnp.zeros_like, fresh()))
     assert jax.tree.structure(resumed) == jax.tree.structure(train)
-    chex.assert_trees_all_equal(resumed, train)
     chex.assert_trees_all_equal_shapes_and_dtypes(resumed, train)
+    chex.assert_trees_all_equal(resumed, train)
     for number in range(STEPS // 2, STEPS):
         resumed, _ = step(resumed, batch_of(number))
     chex.assert_trees_all_equal(resumed, straight)
@@ -183,7 +181,6 @@ def test_an_nnx_metric_updated_in_jit_has_the_state_of_the_pure_metric() -> None
     assert int(metric.state.examples["ClassCounts"]) == 2 * ROWS
     assert_values(metric.compute(), sm.plain(METRICS.compute(state)))
     assert_values(METRICS.compute(metric.state), recounted(SEEN))
-    assert_values(nnx.jit(lambda metric: metric.compute())(metric), recounted(SEEN)) if False else None
 
 
 def test_nnx_metrics_of_equal_specifications_share_a_compiled_step() -> None:
@@ -227,10 +224,12 @@ def test_an_nnx_metric_splits_and_merges() -> None:
     assert isinstance(merged, Metric)
     assert merged.metric == METRICS
     chex.assert_trees_all_equal(merged.state, metric.state)
-    merged.reset()
-    assert int(metric.state.examples["ClassCounts"]) == ROWS  # the merged one is another
-    nnx.update(merged, state)
-    chex.assert_trees_all_equal(merged.state, metric.state)
+    other = nnx.clone(metric)
+    other.reset()
+    chex.assert_trees_all_equal(other.state, METRICS.init())
+    chex.assert_trees_all_equal(metric.state, merged.state)
+    nnx.update(other, state)
+    chex.assert_trees_all_equal(other.state, metric.state)
 
 
 def test_an_nnx_metric_is_scanned_and_stands_in_a_module() -> None:
@@ -321,12 +320,11 @@ def run(optimiser: optax.GradientTransformation, looped: bool) -> tuple[Any, Any
 
 @pytest.mark.parametrize("looped", [True, False], ids=["loop", "scan"])
 def test_measure_first_in_a_chain_sees_gradients_and_last_the_updates(looped: bool) -> None:
-    adam = optax.adam(0.1)
-    _, due = run(adam, looped)
-    first, updates = run(optax.chain(measure(NORMS), adam), looped)
+    _, due = run(OPTIMISER, looped)
+    first, updates = run(optax.chain(measure(NORMS), OPTIMISER), looped)
     chex.assert_trees_all_equal(updates, due)  # bit for bit: measuring changes nothing
     assert_norms(first, GRADIENTS)
-    last, updates = run(optax.chain(adam, measure(NORMS)), looped)
+    last, updates = run(optax.chain(OPTIMISER, measure(NORMS)), looped)
     chex.assert_trees_all_equal(updates, due)
     assert_norms(last, due)
 
@@ -384,7 +382,7 @@ def test_measured_finds_the_state_inside_other_transformations(wrap: Any) -> Non
 @pytest.mark.parametrize(
     ("chain", "found"),
     [
-        ((optax.adam(0.1),), 0),
+        ((OPTIMISER,), 0),
         ((measure(NORMS), optax.sgd(0.1), measure(NORMS)), 2),
     ],
 )

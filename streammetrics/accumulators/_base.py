@@ -115,7 +115,7 @@ def spread(weight: Array, amount: Array) -> Array:
     return weight.reshape(weight.shape + (1,) * (amount.ndim - weight.ndim))
 
 
-def scatter(values: Array, cell: Array | None, cells: int) -> Array:
+def scatter(values: Array, cell: Array, cells: int) -> Array:
     """The sum of the rows `(R, *rest)` of each cell, `(cells, *rest)`; rows of other cells are left out."""
     zeros = jnp.zeros((cells, *values.shape[1:]), values.dtype)
     return zeros.at[jnp.where(cell < 0, cells, cell)].add(values, mode="drop")

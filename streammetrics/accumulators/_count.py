@@ -25,7 +25,7 @@ class Count(Integers):
 
     def _reduce(self, amount: Array, weight: Array | None, cell: Array | None) -> Array:
         value, parts = _value(amount, weight)
-        cells, rest = split_shape(self.shape, amount) if cell is not None else (0, ())
+        cells, _ = split_shape(self.shape, amount) if cell is not None else (0, ())
 
         def total(part: Array) -> Array:
             summed = jnp.sum(part, 0, jnp.uint32) if cell is None else scatter(part.astype(np.uint32), cell, cells)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from streammetrics._double import DoubleFloat, add, from_integer
+from streammetrics._double import DoubleFloat, add
 from streammetrics._spec import spec
 from streammetrics.accumulators._base import scatter, spread
 from streammetrics.accumulators._floats import terms
@@ -52,7 +52,7 @@ class ExactSum(Integers):
         words = digits(carried(magnitude.at[0].add(negative.astype(np.uint32))))
         positions = jnp.arange(len(words), dtype=jnp.int32).reshape(-1, *(1,) * (words.ndim - 1))
         top = jnp.maximum(jnp.max(jnp.where(words > 0, positions, 0), axis=0), 4)
-        total = (jnp.zeros(self.shape, jnp.float32),) * 2
+        total = jnp.zeros(self.shape, jnp.float32), jnp.zeros(self.shape, jnp.float32)
         for k in range(5):  # 80 bits from the first digit that is not 0
             digit = jnp.take_along_axis(words, (top - k)[None], axis=0)[0].astype(jnp.float32)
             total = add(total, (digit * np.float32(2.0 ** (-16 * k)), jnp.zeros_like(digit)))

@@ -10,7 +10,7 @@ from jax import Array
 from streammetrics import _checks, statistics
 from streammetrics._spec import spec
 from streammetrics._statistic import Statistic
-from streammetrics._tasks import Binary, Multiclass, Multilabel, check_task, counted
+from streammetrics._tasks import Binary, Multiclass, check_task, counted
 from streammetrics.metrics._averages import Averaged, ClassMetric, events_of
 
 
@@ -55,8 +55,8 @@ class Recall(Averaged):
     """tp / (tp + fn): of what there was of a class, the share that was found.
 
     `average` is None (one value per class, `(C,)`), `"micro"` (of all classes' events), `"macro"` (the mean over
-    classes, the default) or `"weighted"` (the mean by support); `class_id` picks one class; `Binary` reads the positive
-    class and takes neither. `over` says which classes enter a macro average: `"present"` (in predictions or targets, the
+    classes, the default) or `"weighted"` (the mean by support); `class_id` picks one class; `Binary` reads the
+    positive class and takes neither. `over` says which classes enter a macro average: `"present"` (in predictions or targets, the
     default of `Multiclass`), `"all"` (the default of `Multilabel`) or `"support"`. `undefined` is the value of 0/0 once
     any example was counted: 0.0, 1.0, or `"nan"`, which averages leave out. Without examples NaN. Raises `ValueError`
     for `average` with `class_id`. The definition is scikit-learn's `recall_score`.

@@ -18,8 +18,8 @@ class LogLoss(Metric):
     """mean of −log p(target): the cross-entropy in nats of predicted probabilities against the targets.
 
     The task's inputs are logits, from which the logarithm is taken without leaving their range, or probabilities,
-    clipped to [ε, 1 − ε] of their dtype; rows of `Multiclass` that do not sum to 1 (within √ε) are invalid, and so is an
-    infinite loss of infinite logits. `Multilabel` is the mean over elements. Weights may be fractions. NaN without
+    clipped to [ε, 1 − ε] of their dtype; rows of `Multiclass` that do not sum to 1 (within √ε) are invalid, and so is
+    an infinite loss of infinite logits. `Multilabel` is the mean over elements. Weights may be fractions. NaN without
     examples. The definition is scikit-learn's `log_loss`. Raises `ValueError` for scores and labels.
 
     >>> from streammetrics import Binary
@@ -32,7 +32,9 @@ class LogLoss(Metric):
     def __post_init__(self) -> None:
         check_task(self.task)
         if self.task.inputs not in ("logits", "probabilities"):
-            raise ValueError(f"LogLoss: the task's inputs are {self.task.inputs!r}, but must be 'logits' or 'probabilities'")
+            raise ValueError(
+                f"LogLoss: the task's inputs are {self.task.inputs!r}, but must be 'logits' or 'probabilities'"
+            )
 
     @property
     def statistic(self) -> Statistic:

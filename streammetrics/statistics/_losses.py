@@ -8,7 +8,7 @@ from jax import Array
 
 from streammetrics._spec import spec
 from streammetrics._statistic import Add
-from streammetrics._tasks import NAN, REASONS, Multiclass
+from streammetrics._tasks import NAN, REASONS, Multiclass, Read
 from streammetrics.accumulators import Accumulator, Moments
 from streammetrics.statistics._predictions import Predictions
 
@@ -40,24 +40,29 @@ class LogLosses(Predictions):
         predictions, targets = (batch[name] for name in self.reads)
         read = self.task.read(predictions, targets)
         eps = float(jnp.finfo(predictions.dtype).eps)
-        many = isinstance(self.task, Multiclass)
-        faults = dict(read.faults)
-        if many:
-            faults[NAN] = jnp.any(jnp.isnan(read.predictions), -1)
-            own = jnp.clip(read.targets, 0, self.task.num_classes - 1)[..., None]
-        if self.task.inputs == "logits":
-            if many:
-                mine = jnp.take_along_axis(read.predictions, own, -1)[..., 0]
-                loss = jax.nn.logsumexp(read.predictions, -1) - mine
-            else:
-                loss = jax.nn.softplus(jnp.where(read.targets == 1, -read.predictions, read.predictions))
-            # +inf for the right class is a certain and right prediction; a NaN here comes from infinities alone.
-        else:
-            if many:
-                faults[UNNORMALISED] = jnp.abs(jnp.sum(read.predictions, -1) - 1) > eps**0.5
-                probability = jnp.take_along_axis(read.predictions, own, -1)[..., 0]
-            else:
-                probability = jnp.where(read.targets == 1, read.predictions, 1 - read.predictions)
-            loss = -jnp.log(jnp.clip(probability, eps, 1 - eps))
-        faults[INFINITE] = ~jnp.isfinite(loss)
-        return {"loss": Add(loss)}, faults
+        of_task = _of_classes if isinstance(self.task, Multiclass) else _of_elements
+        loss, faults = of_task(read, self.task.inputs, eps)
+        # A certain prediction may be wrong, and infinities alone have no distribution: both give no finite loss.
+        return {"loss": Add(loss)}, {**read.faults, **faults, INFINITE: ~jnp.isfinite(loss)}
+
+
+def _of_classes(read: Read, inputs: str, eps: float) -> tuple[Array, dict[str, Array]]:
+    scores = read.predictions
+    own = jnp.clip(read.targets, 0, scores.shape[-1] - 1)[..., None]
+    mine = jnp.take_along_axis(scores, own, -1, mode="promise_in_bounds")[..., 0]
+    if inputs == "logits":
+        total = jax.nn.logsumexp(scores, -1)
+        return total - mine, {NAN: jnp.any(jnp.isnan(scores), -1)}
+    total = jnp.sum(scores, -1)
+    return _clipped_loss(mine, eps), {NAN: jnp.isnan(total), UNNORMALISED: jnp.abs(total - 1) > eps**0.5}
+
+
+def _of_elements(read: Read, inputs: str, eps: float) -> tuple[Array, dict[str, Array]]:
+    right = read.targets == 1
+    if inputs == "logits":
+        return jax.nn.softplus(jnp.where(right, -read.predictions, read.predictions)), {}
+    return _clipped_loss(jnp.where(right, read.predictions, 1 - read.predictions), eps), {}
+
+
+def _clipped_loss(probability: Array, eps: float) -> Array:
+    return -jnp.log(jnp.clip(probability, eps, 1 - eps))

@@ -86,7 +86,7 @@ class Sums(Values):
     @property
     def accumulators(self) -> dict[str, accumulators.Accumulator]:
         kind = accumulators.ExactSum if self.exact else accumulators.Sum
-        return {f"sum_{name}": kind() for name in self.entries} | {"weight": kind()}
+        return {name: kind() for name in (*(f"sum_{entry}" for entry in self.entries), "weight")}
 
     def observe(self, **batch: Any) -> tuple[dict[str, Add], dict[str, Array]]:
         adds = {f"sum_{name}": Add(batch[name]) for name in self.entries} | {"weight": Add(1)}

@@ -1,0 +1,546 @@
+"""Values equal scikit-learn's and numpy's, on random and adversarial data and on counts beyond any batch."""
+
+import dataclasses
+import functools
+import math
+import warnings
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+
+import streammetrics as sm
+
+ROWS = 64  # of every batch, padded with weights of 0: one shape compiles once
+UNDEFINED = (0.0, 1.0, "nan")
+METRICS = (sm.Precision, sm.Recall, sm.F1, functools.partial(sm.FBeta, beta=2.0), functools.partial(sm.FBeta, beta=0.5))
+SKLEARN = (
+    sk.precision_score,
+    sk.recall_score,
+    sk.f1_score,
+    functools.partial(sk.fbeta_score, beta=2.0),
+    functools.partial(sk.fbeta_score, beta=0.5),
+)
+RATIOS = list(zip(METRICS, SKLEARN, strict=True))
+
+
+def close(found, due, told=""):
+    np.testing.assert_allclose(np.asarray(found), np.asarray(due), rtol=1e-6, atol=1e-6, err_msg=str(told))
+
+
+def read(metric, state):
+    """The value as `compute` gives it, without compiling every reading of a state anew."""
+    counts = {name: acc.decode(state.data[name]) for name, acc in metric.statistic.accumulators.items()}
+    return metric.read({**counts, "examples": state.examples})
+
+
+def padded(array, fill=0):
+    """The rows, followed by rows that do not count."""
+    missing = ROWS - len(array)
+    return np.concatenate([array, np.full((missing, *array.shape[1:]), fill, array.dtype)])
+
+
+def tallied(task, predictions, targets, weights=None):
+    """The state of a batch of at most `ROWS` rows."""
+    if weights is None:
+        weights = np.ones(len(targets), np.float32)
+    batch = {"predictions": padded(predictions), "targets": padded(targets), "weights": padded(weights)}
+    return sm.Accuracy(task).tally(**batch)
+
+
+def quietly(function, *args, **kwargs):
+    """What scikit-learn says, without its warnings of what is undefined."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function(*args, **kwargs)
+
+
+def zero_division(undefined):
+    return math.nan if undefined == "nan" else undefined
+
+
+# --- Data of predicted and true classes ---
+
+
+def class_pairs(classes):
+    """Predicted and true ids by a name that says what is hard about them."""
+    rng = np.random.default_rng(classes)
+    true = rng.integers(0, classes, ROWS)
+    noisy = np.where(rng.random(ROWS) < 0.6, true, rng.integers(0, classes, ROWS))
+    last = classes - 1
+    return {
+        "random": (noisy, true),
+        "right": (true, true),
+        "wrong": ((true + 1) % classes, true),
+        "one predicted": (np.full(ROWS, last), true),
+        "one true": (noisy, np.full(ROWS, last)),
+        "one class": (np.zeros(20, int), np.zeros(20, int)),
+        "last class absent": (noisy % max(last, 1), true % max(last, 1)),
+        "one right example": (np.array([last]), np.array([last])),
+        "one wrong example": (np.array([0]), np.array([last])),
+    }
+
+
+def weightings(rows):
+    """None; whole weights, with 0; and fractions, which need `weighted=True`."""
+    rng = np.random.default_rng(rows)
+    whole = rng.integers(0, 5, rows)
+    whole[0] = 3
+    fractions = (rng.random(rows) + 0.1).astype(np.float32)
+    fractions[1::4] = 0
+    return {"unweighted": None, "whole": whole.astype(np.float32), "fractional": fractions}
+
+
+def counting(rows, weights):
+    """Which rows count: scikit-learn reads classes even off rows of weight 0."""
+    return np.ones(rows, bool) if weights is None else weights > 0
+
+
+def cases(sizes=(2, 3, 10)):
+    return [
+        pytest.param(classes, name, weighting, id=f"{classes}-{name}-{weighting}")
+        for classes in sizes
+        for name in class_pairs(classes)
+        for weighting in ("unweighted", "whole", "fractional")
+        if weighting == "unweighted" or name in ("random", "last class absent", "one predicted")
+    ]
+
+
+def multiclass(classes, name, weighting, inputs="labels", **fields):
+    predicted, true = class_pairs(classes)[name]
+    weights = weightings(len(true))[weighting]
+    task = sm.Multiclass(classes, inputs, weighted=weighting == "fractional", **fields)
+    keep = counting(len(true), weights)
+    state = tallied(task, predicted, true, weights)
+    return task, state, predicted[keep], true[keep], None if weights is None else weights[keep].astype(float)
+
+
+def specificity(matrices, undefined):
+    """From matrices [[tn, fp], [fn, tp]], `(C, 2, 2)` or of one."""
+    tn, fp = matrices[..., 0, 0], matrices[..., 0, 1]
+    with np.errstate(invalid="ignore"):
+        return np.where(tn + fp > 0, tn / (tn + fp), undefined)
+
+
+# --- Multiclass ---
+
+
+@pytest.mark.parametrize(("classes", "name", "weighting"), cases())
+def test_multiclass_averages_equal_scikit_learns(classes, name, weighting):
+    task, state, predicted, true, weights = multiclass(classes, name, weighting)
+    labels = {
+        "present": np.union1d(predicted, true),
+        "all": np.arange(classes),
+        "support": np.unique(true),
+    }
+    for metric, reference in RATIOS:
+        for undefined in UNDEFINED:
+            score = functools.partial(
+                quietly, reference, true, predicted, sample_weight=weights, zero_division=zero_division(undefined)
+            )
+            every = score(labels=labels["all"], average=None)
+            close(read(metric(task, average=None, undefined=undefined), state), every, (metric, undefined))
+            close(read(metric(task, class_id=classes - 1, undefined=undefined), state), every[-1], (metric, undefined))
+            for average in ("micro", "weighted"):
+                found = read(metric(task, average=average, undefined=undefined), state)
+                close(found, score(labels=labels["present"], average=average), (metric, average, undefined))
+            for over, those in labels.items():
+                found = read(metric(task, average="macro", over=over, undefined=undefined), state)
+                close(found, score(labels=those, average="macro"), (metric, over, undefined))
+    assert read(sm.F1(task), state) == read(sm.F1(task, average="macro", over="present", undefined=0.0), state)
+
+
+@pytest.mark.parametrize(("classes", "name", "weighting"), cases())
+def test_multiclass_counts_and_accuracies_equal_scikit_learns(classes, name, weighting):
+    task, state, predicted, true, weights = multiclass(classes, name, weighting)
+    everything = {"labels": np.arange(classes), "sample_weight": weights}
+    each = sk.multilabel_confusion_matrix(true, predicted, **everything)
+    close(read(sm.Accuracy(task), state), sk.accuracy_score(true, predicted, sample_weight=weights))
+    close(
+        read(sm.Accuracy(task, average="macro", over="support"), state),
+        quietly(sk.balanced_accuracy_score, true, predicted, sample_weight=weights),
+    )
+    recalls = quietly(sk.recall_score, true, predicted, average=None, zero_division=0, **everything)
+    close(read(sm.Accuracy(task, average=None), state), recalls)
+    close(read(sm.Specificity(task, average=None, undefined="nan"), state), specificity(each, np.nan))
+    close(read(sm.Specificity(task, average="micro"), state), specificity(each.sum(0), 0.0))
+    present = np.union1d(predicted, true)
+    close(read(sm.Specificity(task, undefined=1.0), state), specificity(each, 1.0)[present].mean())
+    support = each[:, 1].sum(1)
+    close(read(sm.Specificity(task, average="weighted"), state), np.average(specificity(each, 0.0), weights=support))
+
+    tn, fp, fn, tp = each.reshape(-1, 4).T
+    scores = read(sm.StatScores(task), state)
+    for key, due in {"tp": tp, "fp": fp, "tn": tn, "fn": fn, "support": tp + fn}.items():
+        np.testing.assert_allclose(np.asarray(scores[key]), due, rtol=1e-6, atol=1e-6, err_msg=key)
+        assert scores[key].shape == (classes,)
+    total, one = read(sm.StatScores(task, average="micro"), state), read(sm.StatScores(task, class_id=1), state)
+    close(total["fp"], fp.sum())
+    close(one["fn"], fn[1])
+
+
+@pytest.mark.parametrize(("classes", "name", "weighting"), cases((3,)))
+def test_confusion_matrices_equal_scikit_learns(classes, name, weighting):
+    task, _, predicted, true, weights = multiclass(classes, name, weighting)
+    full = class_pairs(classes)[name]
+    batch = dict(zip(("predictions", "targets"), map(padded, full), strict=True))
+    given = weightings(len(full[0]))[weighting]
+    batch["weights"] = padded(np.ones(len(full[0]), np.float32) if given is None else given)
+    state = sm.ConfusionMatrix(task).tally(**batch)
+    for normalize, theirs in {None: None, "true": "true", "predicted": "pred", "all": "all"}.items():
+        due = quietly(
+            sk.confusion_matrix, true, predicted, labels=range(classes), sample_weight=weights, normalize=theirs
+        )
+        close(read(sm.ConfusionMatrix(task, normalize), state), due, normalize)
+    if weighting != "fractional":
+        assert isinstance(read(sm.ConfusionMatrix(task), state), sm.UInt64)
+
+
+def test_a_thousand_classes_equal_scikit_learns():
+    classes, rng = 1000, np.random.default_rng(0)
+    logits = rng.normal(size=(ROWS, classes)).astype(np.float32)
+    true = logits.argmax(1)
+    true[::2] = rng.integers(0, classes, ROWS // 2)
+    task = sm.Multiclass(classes, "logits")
+    state = tallied(task, logits, true)
+    predicted = logits.argmax(1)
+    for metric, reference in RATIOS:
+        for undefined in (0.0, "nan"):
+            zero = zero_division(undefined)
+            due = quietly(reference, true, predicted, average="macro", zero_division=zero)
+            close(read(metric(task, undefined=undefined), state), due)
+            due = quietly(reference, true, predicted, average=None, labels=range(classes), zero_division=zero)
+            close(read(metric(task, average=None, undefined=undefined), state), due)
+    close(read(sm.Accuracy(task), state), sk.accuracy_score(true, predicted))
+    matrix = sm.ConfusionMatrix(task)(logits, true)
+    np.testing.assert_array_equal(np.asarray(matrix), sk.confusion_matrix(true, predicted, labels=range(classes)))
+
+
+@pytest.mark.parametrize("inputs", ["logits", "probabilities", "scores"])
+def test_scores_with_ties_are_read_as_the_lowest_class(inputs):
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 3, (ROWS, 4)).astype(np.float32) / 2  # of few values: nearly every row has a tie
+    true = rng.integers(0, 4, ROWS)
+    matrix = sm.ConfusionMatrix(sm.Multiclass(4, inputs))(scores, true)
+    np.testing.assert_array_equal(np.asarray(matrix), sk.confusion_matrix(true, scores.argmax(1), labels=range(4)))
+
+
+@pytest.mark.parametrize("ignore", [-1, 1, 255])
+def test_ignored_targets_are_absent(ignore):
+    rng = np.random.default_rng(0)
+    predicted, true = rng.integers(0, 3, ROWS), rng.integers(0, 3, ROWS)
+    true[rng.random(ROWS) < 0.3] = ignore
+    task, keep = sm.Multiclass(3, "labels", ignore=ignore), true != ignore
+    state = tallied(task, predicted, true)
+    close(read(sm.Accuracy(task), state), sk.accuracy_score(true[keep], predicted[keep]))
+    due = quietly(sk.f1_score, true[keep], predicted[keep], average=None, labels=range(3), zero_division=0)
+    close(read(sm.F1(task, average=None), state), due)
+    assert int(state.examples) == keep.sum()
+    assert sum(map(int, state.invalid.values())) == 0
+
+
+# --- Binary ---
+
+
+def binary_scores(name):
+    """Probabilities on both sides of one half, some at it, and targets."""
+    rng = np.random.default_rng(3)
+    true, scores = rng.integers(0, 2, ROWS), rng.integers(0, 9, ROWS).astype(np.float32) / 8
+    return {
+        "random": (scores, true),
+        "no positives": (scores, 0 * true),
+        "all positives": (scores, 0 * true + 1),
+        "none predicted": (scores / 2, true),
+        "all predicted": ((scores + 1.5) / 2.5, true),
+        "nothing at all": (0 * scores, 0 * true),
+        "one example": (scores[:1], true[:1]),
+    }[name]
+
+
+BINARY = ["random", "no positives", "all positives", "none predicted", "all predicted", "nothing at all", "one example"]
+
+
+@pytest.mark.parametrize("weighting", ["unweighted", "whole", "fractional"])
+@pytest.mark.parametrize("name", BINARY)
+def test_binary_values_equal_scikit_learns(name, weighting):
+    scores, true = binary_scores(name)
+    weights = weightings(len(true))[weighting]
+    task = sm.Binary("probabilities", weighted=weighting == "fractional")
+    state = tallied(task, scores, true, weights)
+    keep = counting(len(true), weights)
+    predicted, true = (scores > 0.5).astype(int)[keep], true[keep]
+    weights = None if weights is None else weights[keep].astype(float)
+    for metric, reference in RATIOS:
+        for undefined in UNDEFINED:
+            due = quietly(reference, true, predicted, sample_weight=weights, zero_division=zero_division(undefined))
+            close(read(metric(task, undefined=undefined), state), due, (metric, undefined))
+    for undefined in UNDEFINED:
+        negative = quietly(
+            sk.recall_score, true, predicted, pos_label=0, sample_weight=weights, zero_division=zero_division(undefined)
+        )
+        close(read(sm.Specificity(task, undefined=undefined), state), negative)
+    close(read(sm.Accuracy(task), state), sk.accuracy_score(true, predicted, sample_weight=weights))
+    for normalize, theirs in {None: None, "true": "true", "predicted": "pred", "all": "all"}.items():
+        matrix = quietly(sk.confusion_matrix, true, predicted, labels=[0, 1], sample_weight=weights, normalize=theirs)
+        close(read(sm.ConfusionMatrix(task, normalize), state), matrix)
+    (tn, fp), (fn, tp) = sk.confusion_matrix(true, predicted, labels=[0, 1], sample_weight=weights)
+    scores = read(sm.StatScores(task), state)
+    for key, due in {"tp": tp, "fp": fp, "tn": tn, "fn": fn, "support": tp + fn}.items():
+        close(scores[key], due, key)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "threshold", "cut"),
+    [
+        ("logits", 0.5, 0.0),
+        ("logits", 0.25, math.log(0.25 / 0.75)),
+        ("logits", 0.0, -math.inf),
+        ("logits", 1.0, math.inf),
+        ("probabilities", 0.25, 0.25),
+        ("scores", 1.5, 1.5),
+        ("scores", -2.0, -2.0),
+    ],
+)
+def test_the_threshold_is_on_the_scale_that_the_inputs_say(inputs, threshold, cut):
+    rng = np.random.default_rng(0)
+    scores = (rng.integers(-8, 9, ROWS) / 4).astype(np.float32)  # many of them exactly at a threshold
+    scores = np.clip(scores, 0, 1) if inputs == "probabilities" else scores
+    true = rng.integers(0, 2, ROWS)
+    matrix = sm.ConfusionMatrix(sm.Binary(inputs, threshold))(scores, true)
+    np.testing.assert_array_equal(np.asarray(matrix), sk.confusion_matrix(true, scores > cut, labels=[0, 1]))
+
+
+# --- Multilabel ---
+
+
+def label_pairs(name):
+    rng = np.random.default_rng(5)
+    true = rng.random((ROWS, 4)) < [0.1, 0.3, 0.5, 0.9]
+    scores = np.where(rng.random((ROWS, 4)) < 0.7, true, ~true) * 0.6 + rng.integers(0, 5, (ROWS, 4)) / 10
+    absent = np.array([1, 1, 1, 0])
+    return {
+        "random": (scores, true),
+        "a label absent": (scores * absent, true * absent),
+        "a label never predicted": (scores * absent, true),
+        "a label never true": (scores, true * absent),
+        "one example": (scores[:1], true[:1]),
+    }[name]
+
+
+LABELS = ["random", "a label absent", "a label never predicted", "a label never true", "one example"]
+
+
+@pytest.mark.parametrize("weighting", ["unweighted", "whole", "fractional"])
+@pytest.mark.parametrize("name", LABELS)
+def test_multilabel_values_equal_scikit_learns(name, weighting):
+    scores, true = (array.astype(np.float32) for array in label_pairs(name))
+    weights = weightings(len(true))[weighting]
+    task = sm.Multilabel(4, "probabilities", (0.5, 0.25, 0.5, 0.75), weighted=weighting == "fractional")
+    state = tallied(task, scores, true, weights)
+    predicted = (scores > np.array(task.threshold, np.float32)).astype(int)
+    for metric, reference in RATIOS:
+        for undefined in UNDEFINED:
+            score = functools.partial(
+                quietly, reference, true, predicted, sample_weight=weights, zero_division=zero_division(undefined)
+            )
+            every = score(average=None)
+            close(read(metric(task, average=None, undefined=undefined), state), every)
+            close(read(metric(task, class_id=3, undefined=undefined), state), every[3])
+            for average in ("micro", "macro", "weighted"):
+                told = (metric, average, undefined)
+                close(read(metric(task, average=average, undefined=undefined), state), score(average=average), told)
+    each = sk.multilabel_confusion_matrix(true, predicted, sample_weight=weights)
+    close(read(sm.ConfusionMatrix(task), state), each)
+    close(read(sm.Accuracy(task), state), np.average((true == predicted).mean(1), weights=weights))
+    close(read(sm.Accuracy(task, average=None), state), np.average(true == predicted, axis=0, weights=weights))
+    close(read(sm.Specificity(task, undefined=1.0), state), specificity(each, 1.0).mean())
+    close(read(sm.StatScores(task), state)["fp"], each[:, 0, 1])
+
+
+@pytest.mark.parametrize("undefined", UNDEFINED)
+def test_a_weighted_average_without_any_support_equals_scikit_learns(undefined):
+    predicted, true = np.array([[1, 0], [1, 0]]), np.zeros((2, 2), int)
+    for metric, reference in RATIOS:
+        found = metric(sm.Multilabel(2, "labels"), average="weighted", undefined=undefined)(predicted, true)
+        close(found, quietly(reference, true, predicted, average="weighted", zero_division=zero_division(undefined)))
+
+
+def test_elements_of_multilabel_may_be_weighted_and_ignored():
+    rng = np.random.default_rng(0)
+    true, predicted = rng.integers(0, 2, (ROWS, 3)), rng.integers(0, 2, (ROWS, 3))
+    weights, gone = rng.integers(0, 4, (ROWS, 3)), rng.random((ROWS, 3)) < 0.2
+    task = sm.Multilabel(3, "labels", ignore=7)
+    state = sm.F1(task).tally(predicted, np.where(gone, 7, true), weights=weights.astype(np.float32))
+    shares = weights * ~gone
+    due = [sk.f1_score(true[:, k], predicted[:, k], sample_weight=shares[:, k]) for k in range(3)]
+    close(read(sm.F1(task, average=None), state), due)
+    flat = sk.accuracy_score(true.ravel(), predicted.ravel(), sample_weight=shares.ravel())
+    close(read(sm.Accuracy(task), state), flat)
+
+
+# --- Log loss ---
+
+
+def softmax(logits):
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("weighting", ["unweighted", "fractional"])
+@pytest.mark.parametrize("inputs", ["logits", "probabilities"])
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_multiclass_log_loss_equals_scikit_learns(classes, inputs, weighting):
+    rng = np.random.default_rng(classes)
+    logits, true = rng.normal(size=(ROWS, classes)) * 3, rng.integers(0, classes, ROWS)
+    weights = weightings(ROWS)[weighting]
+    predictions = (logits if inputs == "logits" else softmax(logits)).astype(np.float32)
+    batch = {} if weights is None else {"weights": weights}
+    found = sm.LogLoss(sm.Multiclass(classes, inputs))(predictions, true, **batch)
+    close(found, sk.log_loss(true, softmax(logits), labels=range(classes), sample_weight=weights))
+
+
+@pytest.mark.parametrize("inputs", ["logits", "probabilities"])
+@pytest.mark.parametrize("labels", [1, 3])
+def test_log_loss_of_yes_and_no_equals_scikit_learns(inputs, labels):
+    rng = np.random.default_rng(labels)
+    logits, true = rng.normal(size=(ROWS, labels)) * 3, rng.integers(0, 2, (ROWS, labels))
+    sure = 1 / (1 + np.exp(-logits))
+    weights = weightings(ROWS)["fractional"]
+    task = sm.Multilabel(labels, inputs) if labels > 1 else sm.Binary(inputs)
+    predictions = (logits if inputs == "logits" else sure).astype(np.float32)
+    found = sm.LogLoss(task)(predictions, true if labels > 1 else true[:, 0], weights=weights)
+    close(found, sk.log_loss(true.ravel(), sure.ravel(), sample_weight=np.repeat(weights, labels)))
+
+
+def test_certain_probabilities_are_clipped_by_the_epsilon_of_their_dtype():
+    eps = float(np.finfo(np.float32).eps)
+    found = sm.LogLoss(sm.Binary("probabilities"))(np.array([0, 1, 1, 0], np.float32), [1, 0, 1, 0])
+    close(found, sk.log_loss([1, 0, 1, 0], np.array([0, 1, 1, 0], np.float32)))
+    close(found, -math.log(eps) / 2)
+    certain = np.eye(3, dtype=np.float32)
+    found = sm.LogLoss(sm.Multiclass(3, "probabilities"))(certain, [0, 1, 0])
+    close(found, sk.log_loss([0, 1, 0], certain, labels=range(3)))
+
+
+def test_the_loss_of_great_logits_does_not_leave_their_range():
+    found = sm.LogLoss(sm.Binary("logits"))(np.array([300.0, -300.0, 300.0], np.float32), [0, 1, 1])
+    close(found, 200.0)
+    found = sm.LogLoss(sm.Multiclass(2, "logits"))(np.array([[500.0, 0], [0, 0]], np.float32), [1, 0])
+    close(found, (500 + math.log(2)) / 2)
+
+
+# --- Values ---
+
+
+@pytest.mark.parametrize("weighting", ["unweighted", "whole", "fractional"])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_aggregates_equal_numpys(offset, weighting):
+    rng = np.random.default_rng(0)
+    values, others = (rng.normal(size=ROWS).astype(np.float32) + np.float32(offset) for _ in range(2))
+    weights = weightings(ROWS)[weighting]
+    batch = {} if weights is None else {"weights": weights}
+    x, w = values.astype(float), np.ones(ROWS) if weights is None else weights.astype(float)
+    mean = np.average(x, weights=w)
+    squares = (w * (x - mean) ** 2).sum()
+    for exact in (False, True):
+        np.testing.assert_allclose(sm.Mean("x", exact=exact)(values, **batch), mean, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(sm.Sum("x", exact=exact)(values, **batch), (w * x).sum(), rtol=1e-6, atol=1e-6)
+        ratio = sm.Ratio("x", "y", exact=exact)(x=values, y=others, **batch)
+        np.testing.assert_allclose(ratio, (w * x).sum() / (w * others).sum(), rtol=1e-6)
+    state = sm.Mean("x").tally(x=values, **batch)
+    for ddof in (0, 1):
+        variance = squares / (w.sum() - ddof)
+        np.testing.assert_allclose(read(sm.Variance("x", ddof), state), variance, rtol=1e-6)
+        np.testing.assert_allclose(read(sm.Std("x", ddof), state), math.sqrt(variance), rtol=1e-6)
+    assert float(sm.Maximum("x")(values, **batch)) == x[w > 0].max()
+    assert float(sm.Minimum("x")(values, **batch)) == x[w > 0].min()
+
+
+def test_unweighted_variances_equal_numpys():
+    x = np.random.default_rng(1).normal(size=ROWS).astype(np.float32)
+    state = sm.Variance("x").tally(x)
+    for ddof in (0, 1, 2):
+        np.testing.assert_allclose(read(sm.Variance("x", ddof), state), x.astype(float).var(ddof=ddof), rtol=1e-6)
+    assert math.isnan(float(read(sm.Variance("x", ROWS), state)))
+    assert math.isnan(float(sm.Variance("x", ddof=1)([3.0])))
+    assert float(sm.Variance("x")([3.0])) == 0.0
+
+
+# --- Counts beyond any batch ---
+
+
+def multiplied(state, factor):
+    """The state of so many repetitions of what a state of `Count`s has seen."""
+
+    def times(data):
+        low, high = np.asarray(data).astype(np.uint64)
+        counts = (low + (high << np.uint64(32))) * np.uint64(factor)
+        return jnp.asarray(np.stack([counts.astype(np.uint32), (counts >> np.uint64(32)).astype(np.uint32)]))
+
+    return dataclasses.replace(
+        state, data={key: times(data) for key, data in state.data.items()}, seen=times(state.seen)
+    )
+
+
+BILLIONS = 10**12 // ROWS  # times 64 rows are 10^12 examples
+
+
+@pytest.mark.parametrize(
+    "task", [sm.Multiclass(3, "labels"), sm.Binary("labels"), sm.Multilabel(4, "labels")], ids=repr
+)
+def test_ratios_do_not_depend_on_how_often_the_data_was_seen(task):
+    rng = np.random.default_rng(0)
+    classes = task.classes if isinstance(task, sm.Multiclass) else 2
+    shape = (ROWS, 4) if isinstance(task, sm.Multilabel) else (ROWS,)
+    state = sm.Accuracy(task).tally(rng.integers(0, classes, shape), rng.integers(0, classes, shape))
+    often = multiplied(state, BILLIONS)
+    assert int(often.examples) == 10**12
+    averages = [{}] if isinstance(task, sm.Binary) else [{"average": a} for a in (None, "micro", "macro", "weighted")]
+    for metric in (sm.Accuracy, sm.Precision, sm.Recall, sm.Specificity, sm.F1, functools.partial(sm.FBeta, beta=3.0)):
+        for average in averages:
+            reading = metric(task, **average)
+            close(read(reading, often), read(reading, state), reading)
+    for name, count in read(sm.StatScores(task), often).items():
+        np.testing.assert_array_equal(np.asarray(count), np.asarray(read(sm.StatScores(task), state)[name]) * BILLIONS)
+
+
+def test_five_errors_among_a_million_million_examples_are_seen():
+    task = sm.Binary("labels")
+    metrics = sm.Collection(
+        scores=sm.StatScores(task), accuracy=sm.Accuracy(task), precision=sm.Precision(task), n=sm.Examples(task)
+    )
+    right = metrics.tally(predictions=np.array([0, 1] * (ROWS // 2)), targets=np.array([0, 1] * (ROWS // 2)))
+    wrong = metrics.tally(predictions=np.ones(5, int), targets=np.zeros(5, int))
+    state = metrics.merge(multiplied(right, BILLIONS), wrong)
+    values = metrics.compute(state)
+    half = 5 * 10**11
+    assert sm.plain(values["scores"]) == {"tp": half, "fp": 5, "tn": half, "fn": 0, "support": half}
+    assert (
+        int(values["n"])
+        == int(state.examples["ClassCounts"] if isinstance(state.examples, dict) else state.examples)
+        == 10**12 + 5
+    )
+    assert float(values["accuracy"]) == pytest.approx(1.0)
+
+
+def test_a_confusion_matrix_beyond_float32_stays_exact():
+    task = sm.Multiclass(3, "labels")
+    metric = sm.ConfusionMatrix(task)
+    state = multiplied(metric.tally([0, 1, 2, 2], [0, 1, 2, 1]), 2**60 + 1)
+    assert np.asarray(metric.compute(state)).tolist() == [
+        [2**60 + 1, 0, 0],
+        [0, 2**60 + 1, 2**60 + 1],
+        [0, 0, 2**60 + 1],
+    ]
+    close(sm.ConfusionMatrix(task, "true").compute(state), [[1, 0, 0], [0, 0.5, 0.5], [0, 0, 1]])
+
+
+# --- The values above come from `read`: `compute` gives the same ---
+
+
+@pytest.mark.parametrize("weighting", ["unweighted", "fractional"])
+def test_compute_gives_what_read_gives(weighting):
+    task, state, *_ = multiclass(3, "last class absent", weighting)
+    for metric in (sm.Accuracy(task), sm.Recall(task, average=None), sm.F1(task, over="all", undefined="nan")):
+        np.testing.assert_allclose(metric.compute(state), read(metric, state), rtol=1e-6)
