@@ -39,9 +39,11 @@ def listed(words: Iterable[object]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def choice(owner: Any, name: str, choices: Sequence[object]) -> None:
-    """A field must have one of some values."""
+def choice(owner: Any, name: str, choices: Sequence[object], default: object = None) -> None:
+    """A field must have one of some values, or its default."""
     value = getattr(owner, name)
+    if value == default:
+        return
     if not any(value == known and type(value) is type(known) for known in choices):
         *first, last = [repr(known) for known in choices]
         due = f"{', '.join(first)} or {last}"

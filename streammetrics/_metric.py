@@ -22,7 +22,7 @@ MODES = ("raise", "nan", "ignore")
 
 
 class InvalidExamples(ValueError):
-    """Some examples could not be counted: `.values` is what the others give, `.counts` how many by metric and reason."""
+    """Examples that could not be counted: `.values` is what the others give, `.counts` how many by metric and reason."""
 
     def __init__(self, message: str, values: Any, counts: dict[str, dict[str, int]]) -> None:
         super().__init__(message)
@@ -182,7 +182,8 @@ def _update(metric: Metric, state: State, batch: dict[str, Array]) -> State:
     if missing := sorted(_batch_axes(batch) - axes):
         raise ValueError(
             f"{metric!r}: the batch varies over the mesh axes {missing} but the state does not, so that the state "
-            "would be counted once per device; begin with init(axis_name=…), or add all_merge(tally(…)) to a merged state"
+            "would be counted once per device; begin with init(axis_name=…), or add all_merge(tally(…)) to a merged "
+            "state"
         )
     return _state.merge(state, vary(_tally(metric, batch), axes))
 

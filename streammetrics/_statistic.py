@@ -56,7 +56,7 @@ class Statistic(ABC):
         return ()
 
     @abstractmethod
-    def observe(self, **batch: Any) -> tuple[Mapping[str, Add | list[Add]], Mapping[str, Any]]:
+    def observe(self, *_: Any, **batch: Any) -> tuple[Mapping[str, Add | list[Add]], Mapping[str, Any]]:
         """What the examples add to each accumulator, once or several times, and the faults.
 
         Faults are masks, by reason, of what cannot be counted: bool, of the shape of the examples.

@@ -149,7 +149,7 @@ EVALUATIONS = {
         sm.StatScores(sm.Multilabel(2, "logits")),
         {"predictions": LOGITS[:, :2], "targets": LABELS, "weights": np.arange(10).reshape(5, 2)},
     ),
-    "values": (sm.Collection(mean=sm.Mean("loss"), least=sm.Minimum("loss")), {"loss": LOSSES + 1}),
+    "values": (sm.Collection(sum=sm.Sum("loss"), least=sm.Minimum("loss")), {"loss": LOSSES + 1}),
 }
 
 

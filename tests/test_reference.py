@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 import warnings
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,40 +14,14 @@ import sklearn.metrics as sk
 import streammetrics as sm
 
 ROWS = 64  # of every batch, padded with weights of 0: one shape compiles once
-UNDEFINED = (0.0, 1.0, "nan")
-METRICS = (sm.Precision, sm.Recall, sm.F1, functools.partial(sm.FBeta, beta=2.0), functools.partial(sm.FBeta, beta=0.5))
-SKLEARN = (
-    sk.precision_score,
-    sk.recall_score,
-    sk.f1_score,
-    functools.partial(sk.fbeta_score, beta=2.0),
-    functools.partial(sk.fbeta_score, beta=0.5),
-)
-RATIOS = list(zip(METRICS, SKLEARN, strict=True))
-
 
 def close(found, due, told=""):
     np.testing.assert_allclose(np.asarray(found), np.asarray(due), rtol=1e-6, atol=1e-6, err_msg=str(told))
 
 
-def read(metric, state):
-    """The value as `compute` gives it, without compiling every reading of a state anew."""
-    counts = {name: acc.decode(state.data[name]) for name, acc in metric.statistic.accumulators.items()}
-    return metric.read({**counts, "examples": state.examples})
-
-
-def padded(array, fill=0):
+def padded(array):
     """The rows, followed by rows that do not count."""
-    missing = ROWS - len(array)
-    return np.concatenate([array, np.full((missing, *array.shape[1:]), fill, array.dtype)])
-
-
-def tallied(task, predictions, targets, weights=None):
-    """The state of a batch of at most `ROWS` rows."""
-    if weights is None:
-        weights = np.ones(len(targets), np.float32)
-    batch = {"predictions": padded(predictions), "targets": padded(targets), "weights": padded(weights)}
-    return sm.Accuracy(task).tally(**batch)
+    return np.pad(array, [(0, ROWS - len(array))] + [(0, 0)] * (array.ndim - 1))
 
 
 def quietly(function, *args, **kwargs):
@@ -60,141 +35,205 @@ def zero_division(undefined):
     return math.nan if undefined == "nan" else undefined
 
 
-# --- Data of predicted and true classes ---
+def read(metric, state):
+    """The value as `compute` gives it, without compiling every reading of a state anew."""
+    counts = {name: acc.decode(state.data[name]) for name, acc in metric.statistic.accumulators.items()}
+    return metric.read({**counts, "examples": state.examples})
 
 
-def class_pairs(classes):
-    """Predicted and true ids by a name that says what is hard about them."""
-    rng = np.random.default_rng(classes)
-    true = rng.integers(0, classes, ROWS)
-    noisy = np.where(rng.random(ROWS) < 0.6, true, rng.integers(0, classes, ROWS))
-    last = classes - 1
-    return {
-        "random": (noisy, true),
-        "right": (true, true),
-        "wrong": ((true + 1) % classes, true),
-        "one predicted": (np.full(ROWS, last), true),
-        "one true": (noisy, np.full(ROWS, last)),
-        "one class": (np.zeros(20, int), np.zeros(20, int)),
-        "last class absent": (noisy % max(last, 1), true % max(last, 1)),
-        "one right example": (np.array([last]), np.array([last])),
-        "one wrong example": (np.array([0]), np.array([last])),
-    }
+# --- References that scikit-learn has not, with the arguments of its own ---
+
+
+def rate(numerator, denominator):
+    """A score that is a ratio of the cells of matrices [[tn, fp], [fn, tp]]."""
+
+    def score(true, predicted, *, labels, average, sample_weight, zero_division):
+        each = sk.multilabel_confusion_matrix(true, predicted, labels=labels, sample_weight=sample_weight)
+        each = each.sum(0, keepdims=True) if average == "micro" else each
+        above, below = (sum(each[:, i, j] for i, j in cells) for cells in (numerator, denominator))
+        with np.errstate(invalid="ignore"):
+            values = np.where(below > 0, above / below, zero_division)
+        support = each[:, 1].sum(1) if average == "weighted" else np.ones(len(each))
+        if average is None:
+            return values
+        defined = ~np.isnan(values)
+        return np.average(values[defined], weights=support[defined]) if support[defined].any() else math.nan
+
+    return score
+
+
+TN, FP, FN, TP = (0, 0), (0, 1), (1, 0), (1, 1)
+specificity = rate([TN], [TN, FP])
+accuracy_of_labels = rate([TN, TP], [TN, TP, FN, FP])
+RATIOS = [
+    (sm.Precision, sk.precision_score),
+    (sm.Recall, sk.recall_score),
+    (sm.Specificity, specificity),
+    (sm.F1, sk.f1_score),
+    (functools.partial(sm.FBeta, beta=2.0), functools.partial(sk.fbeta_score, beta=2.0)),
+]
+
+
+# --- All readings of a task, each beside its reference ---
+
+
+class Data(NamedTuple):
+    """What counts of a batch, as scikit-learn takes it."""
+
+    true: Any
+    predicted: Any
+    weights: Any
+    classes: int
+
+
+def occurring(ids):
+    """The classes among ids, or the labels that are ever 1."""
+    return np.unique(ids) if ids.ndim == 1 else np.flatnonzero(ids.any(0))
+
+
+LABELS = {
+    "all": lambda data: np.arange(data.classes),
+    "present": lambda data: np.union1d(occurring(data.true), occurring(data.predicted)),
+    "support": lambda data: occurring(data.true),
+}
+
+
+def scored(function, undefined, average, over="all"):
+    """From data what scikit-learn's function gives; None where there is nothing to compare."""
+
+    def reference(data):
+        score = functools.partial(
+            quietly,
+            function,
+            data.true,
+            data.predicted,
+            sample_weight=data.weights,
+            zero_division=zero_division(undefined),
+        )
+        if average == "weighted":  # of no support: has a test of its own
+            every = score(labels=LABELS["all"](data), average=None)
+            true = data.true if data.true.ndim == 2 else data.true[:, None] == LABELS["all"](data)
+            if not (np.average(true, axis=0, weights=data.weights) * ~np.isnan(every)).any():
+                return None
+        labels = LABELS[over](data)
+        return score(labels=labels, average=average) if len(labels) else zero_division(undefined)
+
+    return reference
+
+
+def of_matrices(reference):
+    """From data what a function reads off matrices [[tn, fp], [fn, tp]] of every class."""
+    return lambda data: reference(
+        sk.multilabel_confusion_matrix(
+            data.true, data.predicted, labels=range(data.classes), sample_weight=data.weights
+        )
+    )
+
+
+def ratio_readings(task, metric, function, undefined, all_averages):
+    """Values of one metric by the keys of a collection, with their references."""
+    reading = functools.partial(metric, task, undefined=undefined)
+    yield reading(average=None), scored(function, undefined, None)
+    yield reading(), scored(function, undefined, "macro", "all" if isinstance(task, sm.Multilabel) else "present")
+    if all_averages:
+        yield reading(class_id=1), lambda data: scored(function, undefined, None)(data)[1]
+        for average in ("micro", "weighted"):
+            yield reading(average=average), scored(function, undefined, average)
+        for over in LABELS:
+            yield reading(average="macro", over=over), scored(function, undefined, "macro", over)
+
+
+def readings(task, thorough):
+    """Every reading of a task with its reference; not thorough: every metric, but fewer of its averages."""
+    for metric, function in RATIOS:
+        for undefined in (0.0, 1.0, "nan") if thorough and metric is sm.Precision else ("nan",):
+            yield from ratio_readings(task, metric, function, undefined, thorough or metric is sm.F1)
+    accuracy = accuracy_of_labels if isinstance(task, sm.Multilabel) else sk.recall_score
+    yield sm.Accuracy(task), scored(accuracy, 0.0, "micro")
+    yield sm.Accuracy(task, average=None), scored(accuracy, 0.0, None)
+    yield sm.Accuracy(task, average="macro", over="support"), scored(accuracy, 0.0, "macro", "support")
+    yield sm.StatScores(task), of_matrices(lambda each: events(each))
+    yield sm.StatScores(task, average="micro"), of_matrices(lambda each: events(each.sum(0)))
+    yield sm.StatScores(task, class_id=1), of_matrices(lambda each: events(each[1]))
+    if isinstance(task, sm.Multilabel):
+        yield sm.ConfusionMatrix(task), of_matrices(lambda each: each)
+    else:
+        for normalize, theirs in {None: None, "true": "true", "predicted": "pred", "all": "all"}.items():
+            yield sm.ConfusionMatrix(task, normalize), confusion(theirs)
+
+
+def events(each):
+    (tn, fp), (fn, tp) = np.moveaxis(each, (-2, -1), (0, 1))
+    return {"tp": tp, "fp": fp, "tn": tn, "fn": fn, "support": tp + fn}
+
+
+def confusion(normalize):
+    return lambda data: quietly(
+        sk.confusion_matrix,
+        data.true,
+        data.predicted,
+        labels=range(data.classes),
+        sample_weight=data.weights,
+        normalize=normalize,
+    )
+
+
+def compare(task, thorough, predictions, predicted, true, weights):
+    """Every reading of a batch against its reference."""
+    table = list(readings(task, thorough) if not isinstance(task, sm.Binary) else binary_readings(task))
+    metrics = sm.Collection({repr(metric): metric for metric, _ in table})
+    given = np.ones(len(true), np.float32) if weights is None else weights
+    batch = {"predictions": predictions, "targets": true, "weights": given}
+    values = metrics(**{name: padded(array) for name, array in batch.items()})
+    keep = given > 0  # scikit-learn reads classes even off rows of weight 0
+    classes = 2 if isinstance(task, sm.Binary) else task.classes
+    data = Data(true[keep], predicted[keep], None if weights is None else weights[keep].astype(float), classes)
+    for metric, reference in table:
+        value, due = values[repr(metric)], reference(data)
+        if isinstance(due, dict):
+            assert list(value) == list(due)
+            for key in due:
+                close(value[key], due[key], (metric, key))
+        elif due is not None:
+            close(value, due, metric)
 
 
 def weightings(rows):
-    """None; whole weights, with 0; and fractions, which need `weighted=True`."""
+    """Whole weights, with 0; and fractions, which need `weighted=True`."""
     rng = np.random.default_rng(rows)
-    whole = rng.integers(0, 5, rows)
+    whole = rng.integers(0, 5, rows).astype(np.float32)
     whole[0] = 3
     fractions = (rng.random(rows) + 0.1).astype(np.float32)
     fractions[1::4] = 0
-    return {"unweighted": None, "whole": whole.astype(np.float32), "fractional": fractions}
-
-
-def counting(rows, weights):
-    """Which rows count: scikit-learn reads classes even off rows of weight 0."""
-    return np.ones(rows, bool) if weights is None else weights > 0
-
-
-def cases(sizes=(2, 3, 10)):
-    return [
-        pytest.param(classes, name, weighting, id=f"{classes}-{name}-{weighting}")
-        for classes in sizes
-        for name in class_pairs(classes)
-        for weighting in ("unweighted", "whole", "fractional")
-        if weighting == "unweighted" or name in ("random", "last class absent", "one predicted")
-    ]
-
-
-def multiclass(classes, name, weighting, inputs="labels", **fields):
-    predicted, true = class_pairs(classes)[name]
-    weights = weightings(len(true))[weighting]
-    task = sm.Multiclass(classes, inputs, weighted=weighting == "fractional", **fields)
-    keep = counting(len(true), weights)
-    state = tallied(task, predicted, true, weights)
-    return task, state, predicted[keep], true[keep], None if weights is None else weights[keep].astype(float)
-
-
-def specificity(matrices, undefined):
-    """From matrices [[tn, fp], [fn, tp]], `(C, 2, 2)` or of one."""
-    tn, fp = matrices[..., 0, 0], matrices[..., 0, 1]
-    with np.errstate(invalid="ignore"):
-        return np.where(tn + fp > 0, tn / (tn + fp), undefined)
+    return {"unweighted": None, "whole": whole, "fractional": fractions}
 
 
 # --- Multiclass ---
 
-
-@pytest.mark.parametrize(("classes", "name", "weighting"), cases())
-def test_multiclass_averages_equal_scikit_learns(classes, name, weighting):
-    task, state, predicted, true, weights = multiclass(classes, name, weighting)
-    labels = {
-        "present": np.union1d(predicted, true),
-        "all": np.arange(classes),
-        "support": np.unique(true),
-    }
-    for metric, reference in RATIOS:
-        for undefined in UNDEFINED:
-            score = functools.partial(
-                quietly, reference, true, predicted, sample_weight=weights, zero_division=zero_division(undefined)
-            )
-            every = score(labels=labels["all"], average=None)
-            close(read(metric(task, average=None, undefined=undefined), state), every, (metric, undefined))
-            close(read(metric(task, class_id=classes - 1, undefined=undefined), state), every[-1], (metric, undefined))
-            for average in ("micro", "weighted"):
-                found = read(metric(task, average=average, undefined=undefined), state)
-                close(found, score(labels=labels["present"], average=average), (metric, average, undefined))
-            for over, those in labels.items():
-                found = read(metric(task, average="macro", over=over, undefined=undefined), state)
-                close(found, score(labels=those, average="macro"), (metric, over, undefined))
-    assert read(sm.F1(task), state) == read(sm.F1(task, average="macro", over="present", undefined=0.0), state)
+CLASSES = {
+    "random": lambda rng, c: (lambda true: (np.where(rng.random(ROWS) < 0.6, true, rng.integers(0, c, ROWS)), true))(
+        rng.integers(0, c, ROWS)
+    ),
+    "right": lambda rng, c: (lambda true: (true, true))(rng.integers(0, c, ROWS)),
+    "wrong": lambda rng, c: (lambda true: ((true + 1) % c, true))(rng.integers(0, c, ROWS)),
+    "one predicted": lambda rng, c: (np.full(ROWS, c - 1), rng.integers(0, c, ROWS)),
+    "one true": lambda rng, c: (rng.integers(0, c, ROWS), np.full(ROWS, c - 1)),
+    "one class": lambda rng, c: (np.zeros(20, int), np.zeros(20, int)),
+    "last class absent": lambda rng, c: (rng.integers(0, c - 1, ROWS), rng.integers(0, c - 1, ROWS)),
+    "one right example": lambda rng, c: (np.array([c - 1]), np.array([c - 1])),
+    "one wrong example": lambda rng, c: (np.array([0]), np.array([c - 1])),
+}
 
 
-@pytest.mark.parametrize(("classes", "name", "weighting"), cases())
-def test_multiclass_counts_and_accuracies_equal_scikit_learns(classes, name, weighting):
-    task, state, predicted, true, weights = multiclass(classes, name, weighting)
-    everything = {"labels": np.arange(classes), "sample_weight": weights}
-    each = sk.multilabel_confusion_matrix(true, predicted, **everything)
-    close(read(sm.Accuracy(task), state), sk.accuracy_score(true, predicted, sample_weight=weights))
-    close(
-        read(sm.Accuracy(task, average="macro", over="support"), state),
-        quietly(sk.balanced_accuracy_score, true, predicted, sample_weight=weights),
-    )
-    recalls = quietly(sk.recall_score, true, predicted, average=None, zero_division=0, **everything)
-    close(read(sm.Accuracy(task, average=None), state), recalls)
-    close(read(sm.Specificity(task, average=None, undefined="nan"), state), specificity(each, np.nan))
-    close(read(sm.Specificity(task, average="micro"), state), specificity(each.sum(0), 0.0))
-    present = np.union1d(predicted, true)
-    close(read(sm.Specificity(task, undefined=1.0), state), specificity(each, 1.0)[present].mean())
-    support = each[:, 1].sum(1)
-    close(read(sm.Specificity(task, average="weighted"), state), np.average(specificity(each, 0.0), weights=support))
-
-    tn, fp, fn, tp = each.reshape(-1, 4).T
-    scores = read(sm.StatScores(task), state)
-    for key, due in {"tp": tp, "fp": fp, "tn": tn, "fn": fn, "support": tp + fn}.items():
-        np.testing.assert_allclose(np.asarray(scores[key]), due, rtol=1e-6, atol=1e-6, err_msg=key)
-        assert scores[key].shape == (classes,)
-    total, one = read(sm.StatScores(task, average="micro"), state), read(sm.StatScores(task, class_id=1), state)
-    close(total["fp"], fp.sum())
-    close(one["fn"], fn[1])
-
-
-@pytest.mark.parametrize(("classes", "name", "weighting"), cases((3,)))
-def test_confusion_matrices_equal_scikit_learns(classes, name, weighting):
-    task, _, predicted, true, weights = multiclass(classes, name, weighting)
-    full = class_pairs(classes)[name]
-    batch = dict(zip(("predictions", "targets"), map(padded, full), strict=True))
-    given = weightings(len(full[0]))[weighting]
-    batch["weights"] = padded(np.ones(len(full[0]), np.float32) if given is None else given)
-    state = sm.ConfusionMatrix(task).tally(**batch)
-    for normalize, theirs in {None: None, "true": "true", "predicted": "pred", "all": "all"}.items():
-        due = quietly(
-            sk.confusion_matrix, true, predicted, labels=range(classes), sample_weight=weights, normalize=theirs
-        )
-        close(read(sm.ConfusionMatrix(task, normalize), state), due, normalize)
-    if weighting != "fractional":
-        assert isinstance(read(sm.ConfusionMatrix(task), state), sm.UInt64)
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize(
+    ("classes", "weighting", "thorough"),
+    [(3, "unweighted", True), (3, "whole", True), (2, "whole", False), (10, "fractional", False)],
+)
+def test_multiclass_values_equal_scikit_learns(classes, weighting, thorough, name):
+    predicted, true = CLASSES[name](np.random.default_rng(classes), classes)
+    task = sm.Multiclass(classes, "labels", weighted=weighting == "fractional")
+    compare(task, thorough, predicted, predicted, true, weightings(len(true))[weighting])
 
 
 def test_a_thousand_classes_equal_scikit_learns():

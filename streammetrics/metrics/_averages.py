@@ -74,10 +74,10 @@ class Averaged(ClassMetric):
     default_average: ClassVar[str] = "macro"
 
     def __post_init__(self) -> None:
-        check_task(self.task)
+        check_task(self)
         binary = isinstance(self.task, Binary)
-        _checks.choice(self, "average", (*AVERAGES, DEFAULT))
-        _checks.choice(self, "over", (*OVER, DEFAULT))
+        _checks.choice(self, "average", AVERAGES, DEFAULT)
+        _checks.choice(self, "over", OVER, DEFAULT)
         _checks.choice(self, "undefined", (0.0, 1.0, "nan"))
         _checks.one_reading(self, self.average != DEFAULT or (binary and self.over != DEFAULT), binary)
         # What is said and what is meant by default are one value.

@@ -56,10 +56,10 @@ class Recall(Averaged):
 
     `average` is None (one value per class, `(C,)`), `"micro"` (of all classes' events), `"macro"` (the mean over
     classes, the default) or `"weighted"` (the mean by support); `class_id` picks one class; `Binary` reads the
-    positive class and takes neither. `over` says which classes enter a macro average: `"present"` (in predictions or targets, the
-    default of `Multiclass`), `"all"` (the default of `Multilabel`) or `"support"`. `undefined` is the value of 0/0 once
-    any example was counted: 0.0, 1.0, or `"nan"`, which averages leave out. Without examples NaN. Raises `ValueError`
-    for `average` with `class_id`. The definition is scikit-learn's `recall_score`.
+    positive class and takes neither. `over` says which classes enter a macro average: `"present"` (in predictions or
+    targets, the default of `Multiclass`), `"all"` (the default of `Multilabel`) or `"support"`. `undefined` is the
+    value of 0/0 once any example was counted: 0.0, 1.0, or `"nan"`, which averages leave out. Without examples NaN.
+    Raises `ValueError` for `average` with `class_id`. The definition is scikit-learn's `recall_score`.
 
     >>> from streammetrics import Multiclass
     >>> float(Recall(Multiclass(3, "labels"), class_id=2)([0, 1, 1, 2], [0, 1, 2, 2]))
@@ -139,7 +139,7 @@ class StatScores(ClassMetric):
     class_id: int | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        check_task(self.task)
+        check_task(self)
         _checks.choice(self, "average", (None, "micro"))
         _checks.one_reading(self, self.average is not None, isinstance(self.task, Binary))
 
@@ -171,10 +171,9 @@ class ConfusionMatrix(ClassMetric):
     normalize: str | None = None
 
     def __post_init__(self) -> None:
-        check_task(self.task)
+        check_task(self)
         _checks.choice(self, "normalize", (None, "true", "predicted", "all"))
-        if isinstance(self.task, Multiclass):
-            statistics.Confusion(counted(self.task))  # refuses too many classes
+        statistics.check_table(self)
 
     @property
     def statistic(self) -> Statistic:

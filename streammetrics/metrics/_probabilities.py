@@ -30,7 +30,7 @@ class LogLoss(Metric):
     task: Any
 
     def __post_init__(self) -> None:
-        check_task(self.task)
+        check_task(self)
         if self.task.inputs not in ("logits", "probabilities"):
             raise ValueError(
                 f"LogLoss: the task's inputs are {self.task.inputs!r}, but must be 'logits' or 'probabilities'"

@@ -1,0 +1,57 @@
+"""The catalogue forgets nothing: every public metric, statistic and accumulator is in it, and in the package."""
+
+import importlib
+import inspect
+import pkgutil
+
+import streammetrics as sm
+from streammetrics._metric import leaves
+from streammetrics._statistic import members
+from tests.catalogue import CATALOGUE, COUNTED, KNOWN
+
+METRICS = {
+    value for name in sm.__all__ if inspect.isclass(value := getattr(sm, name)) and issubclass(value, sm.Metric)
+} - {sm.Metric}
+
+
+def test_every_public_metric_is_in_the_catalogue() -> None:
+    found = {type(leaf) for case in CATALOGUE for _, leaf in leaves(case.metric)}
+    found |= {type(case.metric) for case in CATALOGUE}
+    assert found >= METRICS
+
+
+def test_every_statistic_is_counted_under_the_laws() -> None:
+    counted = {type(member) for case in COUNTED for member in members(case.metric.statistic)}
+    assert counted == {getattr(sm.statistics, name) for name in sm.statistics.__all__} | set(KNOWN)
+
+
+def test_every_accumulator_is_counted_under_the_laws() -> None:
+    used = {
+        type(accumulator)
+        for case in COUNTED
+        for member in members(case.metric.statistic)
+        for accumulator in member.accumulators.values()
+    }
+    public = {getattr(sm.accumulators, name) for name in sm.accumulators.__all__} - {sm.accumulators.Accumulator}
+    assert used == public
+
+
+def test_every_reading_reads_a_statistic_of_the_laws_or_its_like() -> None:
+    counted = {type(member) for case in COUNTED for member in members(case.metric.statistic)}
+    assert {type(member) for case in CATALOGUE for member in members(case.metric.statistic)} <= counted
+
+
+def test_every_metric_of_the_package_is_public() -> None:
+    found = set()
+    for module in pkgutil.iter_modules(importlib.import_module("streammetrics.metrics").__path__):
+        for _, value in inspect.getmembers(importlib.import_module(f"streammetrics.metrics.{module.name}")):
+            if inspect.isclass(value) and issubclass(value, sm.Metric) and not inspect.isabstract(value):
+                found.add(value)
+    assert found - {sm.Metric} == METRICS - {sm.Collection}
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    for name in sm.__all__:
+        assert inspect.getdoc(getattr(sm, name)), name
+    for metric in METRICS:
+        assert ">>>" in (inspect.getdoc(metric) or ""), metric

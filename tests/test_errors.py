@@ -1,0 +1,197 @@
+"""Bad input is refused in one sentence that says who, what came and what was due; each is tested in full."""
+
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import streammetrics as sm
+
+THREE = sm.Multiclass(3, "logits")
+BINARY = sm.Binary("logits")
+LABELS = sm.Multilabel(2, "probabilities")
+RECALL = sm.Recall(THREE)
+BOTH = sm.Collection(loss=sm.Mean("loss"), recall=RECALL)
+X, Y = np.zeros((4, 3), np.float32), np.zeros(4, np.int32)
+WHO = "Recall(task=Multiclass(num_classes=3, inputs='logits'))"
+
+BATCHES: list[tuple[sm.Metric, dict[str, Any], type[Exception], str]] = [
+    (RECALL, {"predictions": np.zeros((4, 4), np.float32), "targets": Y}, ValueError,
+     f"{WHO}: predictions have shape (4, 4), but the last axis must have 3 entries, one per class"),
+    (RECALL, {"predictions": X, "targets": Y[:3]}, ValueError,
+     f"{WHO}: targets have shape (3,), but must have shape (4,), one class id per example, or (4, 3), one-hot"),
+    (RECALL, {"predictions": Y, "targets": X}, TypeError,
+     f"{WHO}: predictions have dtype int32, but logits are floating; are predictions and targets swapped?"),
+    (RECALL, {"predictions": X, "targets": Y.astype(np.float32)}, TypeError,
+     f"{WHO}: targets have dtype float32, but class ids are integers"),
+    (RECALL, {"predictions": X, "targets": Y, "weights": np.ones(3)}, ValueError,
+     f"{WHO}: weights have shape (3,), but the examples have shape (4,): one weight per example, or per leading index, "
+     "is due"),
+    (RECALL, {"predictions": X, "targets": Y, "weights": np.ones((4, 1))}, ValueError,
+     f"{WHO}: weights have shape (4, 1), but the examples have shape (4,): one weight per example, or per leading index, "
+     "is due"),
+    (RECALL, {"prediction": X, "targets": Y}, TypeError,
+     f"{WHO}: got prediction, which nothing reads; it reads predictions and targets (and weights, optional)"),
+    (RECALL, {"predictions": X}, TypeError,
+     f"{WHO}: targets did not come; it reads predictions and targets (and weights, optional)"),
+    (RECALL, {"predictions": None, "targets": Y}, TypeError, f"{WHO}: predictions is None, but must be an array"),
+    (RECALL, {"predictions": X.astype(complex), "targets": Y}, TypeError,
+     f"{WHO}: predictions has dtype complex128, but must be boolean, integer or floating"),
+    (RECALL, {"predictions": [[1.0], [1.0, 2.0]], "targets": Y}, ValueError,
+     f"{WHO}: predictions is a ragged sequence, but must be an array"),
+    (RECALL, {"predictions": X, "targets": np.full(4, 2**32, np.int64)}, ValueError,
+     f"{WHO}: targets holds int64 values that do not fit int32"),
+    (BOTH, {"predictions": X, "targets": Y[:2], "loss": np.zeros(4)}, ValueError,
+     f"recall={WHO}: targets have shape (2,), but must have shape (4,), one class id per example, or (4, 3), one-hot"),
+    (sm.Mean("loss"), {"loss": np.float32(1)}, ValueError,
+     "Mean(entry='loss'): loss is a scalar, but must have one value per example (a mean of batch means is wrong); pass "
+     "loss[None] if it truly is one observation"),
+    (sm.Mean("loss"), {"loss": np.array([1e300])}, ValueError,
+     "Mean(entry='loss'): loss holds float64 values beyond the range of float32"),
+    (sm.Ratio("a", "b"), {"a": np.zeros(2), "b": np.zeros(3)}, ValueError,
+     "Ratio(numerator='a', denominator='b'): the values have the shapes a (2,) and b (3,), but must have one shape"),
+    (sm.Accuracy(BINARY), {"predictions": X, "targets": Y}, ValueError,
+     "Accuracy(task=Binary(inputs='logits')): predictions have shape (4, 3) and targets (4,), but must have the same "
+     "shape, or predictions one more axis of size 1"),
+    (sm.Accuracy(sm.Binary("labels")), {"predictions": np.zeros(4, np.float32), "targets": Y}, TypeError,
+     "Accuracy(task=Binary(inputs='labels')): predictions have dtype float32, but labels are bool or integer"),
+    (sm.Accuracy(sm.Multiclass(3, "labels")), {"predictions": np.zeros(4, np.float32), "targets": Y}, TypeError,
+     "Accuracy(task=Multiclass(num_classes=3, inputs='labels')): predictions have dtype float32, but predicted labels are "
+     "integers"),
+    (sm.Accuracy(LABELS), {"predictions": np.zeros((4, 2), np.float32), "targets": Y}, ValueError,
+     "Accuracy(task=Multilabel(num_labels=2, inputs='probabilities')): targets have shape (4,), but must have shape "
+     "(4, 2), that of the predictions"),
+    (sm.Accuracy(LABELS), {"predictions": X, "targets": X}, ValueError,
+     "Accuracy(task=Multilabel(num_labels=2, inputs='probabilities')): predictions have shape (4, 3), but the last axis "
+     "must have 2 entries, one per label"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("metric", "batch", "kind", "message"), BATCHES, ids=[text for *_, text in BATCHES])
+def test_a_bad_batch_is_refused(metric: sm.Metric, batch: dict[str, Any], kind: type[Exception], message: str) -> None:
+    state = metric.init()
+    for call in (lambda: metric.update(state, **batch), lambda: metric.tally(**batch)):
+        with pytest.raises(kind) as caught:
+            call()
+        assert str(caught.value).splitlines()[0] == message
+    assert [int(np.sum(leaf)) for leaf in jax.tree.leaves(state)] == [0] * len(jax.tree.leaves(state))
+
+
+def test_a_bad_batch_is_refused_when_tracing() -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{WHO}: predictions have shape (4, 4)")):
+        jax.eval_shape(lambda x: RECALL.tally(x, jnp.zeros(4, int)), jax.ShapeDtypeStruct((4, 4), "float32"))
+
+
+POSITIONS = [
+    (lambda: BOTH.tally(X, Y), "a collection takes everything by name; it reads loss, predictions and targets"),
+    (lambda: RECALL.tally(X, Y, Y), f"{WHO}: got 3 values by position, but reads predictions and targets"),
+    (lambda: RECALL.tally(X, Y, targets=Y), f"{WHO}: targets came both by position and by name"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), POSITIONS)
+def test_values_by_position_are_refused_where_they_are_not_clear(call: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
+        call()
+
+
+SPECIFICATIONS: list[tuple[Any, type[Exception], str]] = [
+    (lambda: sm.Binary("logit"), ValueError,
+     "Binary: inputs is 'logit', but must say what predictions are: 'logits', 'probabilities', 'scores' or 'labels'"),
+    (lambda: sm.Multiclass(1, "logits"), ValueError, "Multiclass: num_classes is 1, but must be at least 2"),
+    (lambda: sm.Multilabel(0, "logits"), ValueError, "Multilabel: num_labels is 0, but must be at least 1"),
+    (lambda: sm.Multiclass(3.5, "logits"), TypeError,  # pyright: ignore[reportArgumentType]  # what is tested
+     "Multiclass: num_classes is 3.5 of type float, but must be int"),
+    (lambda: sm.Multiclass(True, "logits"), TypeError,
+     "Multiclass: num_classes is True of type bool, but must be int"),
+    (lambda: sm.Multiclass(3, "logits", class_names=("a", "b")), ValueError,
+     "Multiclass: class_names has 2 names, but there are 3 classes"),
+    (lambda: sm.Multiclass(3, "logits", targets="predictions"), ValueError,
+     "Multiclass: predictions, targets and weights are named ('predictions', 'predictions', 'weights'), but must be three "
+     "entries"),
+    (lambda: sm.Binary("probabilities", threshold=2), ValueError,
+     "Binary: threshold is 2.0, but must be a probability from 0 to 1"),
+    (lambda: sm.Binary("scores", threshold=float("nan")), ValueError,
+     "Binary: threshold is NaN, but must be a number"),
+    (lambda: sm.Binary("labels", threshold=0.3), ValueError,
+     "Binary: threshold is 0.3, but labels are read without one"),
+    (lambda: sm.Multilabel(3, "logits", threshold=(0.5, 0.1)), ValueError,
+     "Multilabel: threshold has 2 entries, but there are 3 labels"),
+    (lambda: sm.Recall(THREE, average="mean"), ValueError,
+     "Recall: average is 'mean', but must be None, 'micro', 'macro' or 'weighted'"),
+    (lambda: sm.Recall(THREE, average="macro", class_id=1), ValueError,
+     "Recall: average='macro' and class_id=1 exclude each other"),
+    (lambda: sm.Recall(THREE, average=None, class_id=1), ValueError,
+     "Recall: average=None and class_id=1 exclude each other"),
+    (lambda: sm.Recall(THREE, class_id=3), ValueError, "Recall: class_id is 3, but must be from 0 to 2"),
+    (lambda: sm.Recall(THREE, over="some"), ValueError,
+     "Recall: over is 'some', but must be 'present', 'all' or 'support'"),
+    (lambda: sm.Recall(THREE, undefined=0.5), ValueError, "Recall: undefined is 0.5, but must be 0.0, 1.0 or 'nan'"),
+    (lambda: sm.Recall(BINARY, average="macro"), ValueError,
+     "Recall: Binary has one value, of its positive class, and takes no average, class_id or over"),
+    (lambda: sm.Recall(3), TypeError, "Recall: task is 3, but must be Binary, Multiclass or Multilabel"),
+    (lambda: sm.FBeta(THREE, -1.0), ValueError, "FBeta: beta is -1.0, but must be finite and not negative"),
+    (lambda: sm.StatScores(THREE, average="micro", class_id=0), ValueError,
+     "StatScores: average='micro' and class_id=0 exclude each other"),
+    (lambda: sm.ConfusionMatrix(THREE, normalize="rows"), ValueError,
+     "ConfusionMatrix: normalize is 'rows', but must be None, 'true', 'predicted' or 'all'"),
+    (lambda: sm.ConfusionMatrix(sm.Multiclass(8193, "logits")), ValueError,
+     "ConfusionMatrix: 8,193 classes would need a table of their square, but at most 8,192 are allowed; StatScores, "
+     "Precision and Recall count each class alone"),
+    (lambda: sm.LogLoss(sm.Binary("labels")), ValueError,
+     "LogLoss: the task's inputs are 'labels', but must be 'logits' or 'probabilities'"),
+    (lambda: sm.Collection(), ValueError, "Collection: got no metrics, but at least one is due"),
+    (lambda: sm.Collection(a=THREE), TypeError,  # pyright: ignore[reportArgumentType]  # what is tested
+     "Collection: 'a' is Multiclass(num_classes=3, inputs='logits'), but must be a name and a metric"),
+    (lambda: sm.Mean(np.zeros(2)), TypeError,  # pyright: ignore[reportArgumentType]  # what is tested
+     "Mean: entry is array([0., 0.]) of type ndarray, but must be str"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "kind", "message"), SPECIFICATIONS, ids=[text for *_, text in SPECIFICATIONS])
+def test_a_bad_specification_is_refused(make: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+def test_states_of_different_statistics_do_not_merge() -> None:
+    message = "merge: the states are of different statistics, Moments(entry='a') and Moments(entry='b')"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        sm.merge(sm.Mean("a").init(), sm.Mean("b").init())
+
+
+def test_a_state_of_another_metric_is_refused() -> None:
+    message = "Mean(entry='a'): the state is of Moments(entry='b'), but must be of Moments(entry='a')"
+    for call in (lambda s: sm.Mean("a").compute(s), lambda s: sm.Mean("a").update(s, a=Y), lambda s: sm.Mean("a").merge(s)):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call(sm.Mean("b").init())
+    with pytest.raises(TypeError, match=re.escape("Mean(entry='a'): got dict as state, but a State is due, as init()")):
+        sm.Mean("a").compute({})  # pyright: ignore[reportArgumentType]  # what is tested
+    with pytest.raises(TypeError, match=re.escape("merge: got {}, but states are due")):
+        sm.merge(sm.Mean("a").init(), {})  # pyright: ignore[reportArgumentType]  # what is tested
+
+
+def test_fold_refuses_a_state_without_an_extra_axis() -> None:
+    with pytest.raises(ValueError, match=re.escape("fold: the state Moments(entry='a'): n=0, invalid=0 has no extra")):
+        sm.fold(sm.Mean("a").init())
+
+
+def test_an_unknown_way_with_invalid_examples_is_refused() -> None:
+    with pytest.raises(ValueError, match=re.escape("on_invalid is 'warn', but must be 'raise', 'nan' or 'ignore'")):
+        sm.Mean("a").compute(sm.Mean("a").init(), on_invalid="warn")
+
+
+def test_the_one_form_of_equal_meanings() -> None:
+    assert sm.Recall(THREE, average="macro", over="present") == sm.Recall(THREE)
+    assert repr(sm.Recall(THREE, average="macro")) == f"{WHO}"
+    assert sm.FBeta(THREE, 1) == sm.FBeta(THREE, 1.0)
+    assert repr(sm.FBeta(THREE, 2)) == "FBeta(task=Multiclass(num_classes=3, inputs='logits'), beta=2.0)"
+    assert sm.Multiclass(3, "logits", class_names=["a", "b", "c"]) == sm.Multiclass(  # pyright: ignore[reportArgumentType]
+        np.int64(3), "logits", class_names=("a", "b", "c")  # pyright: ignore[reportArgumentType]  # numpy's integers too
+    )
+    assert sm.Binary("scores", threshold=-0.0) == sm.Binary("scores", threshold=0)
+    assert sm.Multilabel(2, "logits", threshold=(0.5, 0.5)) == sm.Multilabel(2, "logits")
