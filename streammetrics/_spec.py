@@ -110,7 +110,7 @@ def _hash(self: Any) -> int:
     try:
         return self.__dict__["_hash"]
     except KeyError:
-        value = hash((type(self).__qualname__, _key(self)))
+        value = hash((type(self).__name__, _key(self)))
         object.__setattr__(self, "_hash", value)
         return value
 
@@ -121,7 +121,7 @@ def _repr(self: Any) -> str:
         value = getattr(self, field.name)
         if field.default is dataclasses.MISSING or value != field.default:
             shown.append(f"{field.name}={value!r}")
-    return f"{type(self).__qualname__}({', '.join(shown)})"
+    return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def _reduce(self: Any) -> tuple[Any, ...]:

@@ -17,8 +17,8 @@ Shape = tuple[int, ...]
 def tally(statistic: Statistic, place: Place, batch: Mapping[str, Array]) -> tuple[dict[str, Array], Array]:
     """The data of a batch by its keys in the state, and the member's part of `seen`."""
     entries = {name: batch[name] for name in statistic.reads}
-    adds, faults = statistic.observe(**entries)
     examples = entries[statistic.reads[0]].shape[: statistic.leading_axes(**entries)]
+    adds, faults = statistic.observe(**entries)
     # Faults and weights act on examples, or on the elements of an example where the masks say so.
     elements = max((examples, *(mask.shape for mask in faults.values())), key=len)
 

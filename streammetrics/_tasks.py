@@ -112,7 +112,7 @@ class Multilabel:
         thresholds = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,) * self.num_labels
         if len(thresholds) != self.num_labels:
             raise ValueError(
-                f"{self!r}: threshold has {len(thresholds)} entries, but there are {self.num_labels} labels"
+                f"Multilabel: threshold has {len(thresholds)} entries, but there are {self.num_labels} labels"
             )
         _check_thresholds(self, thresholds)
         if len(set(thresholds)) == 1:
@@ -221,7 +221,6 @@ TASKS = (Binary, Multiclass, Multilabel)
 
 def counted(task: Any) -> Any:
     """The task without what counting classes does not read."""
-    check_task(task)
     return dataclasses.replace(task, class_names=None)
 
 
@@ -231,10 +230,11 @@ def ranked(task: Any) -> Any:
     return task if isinstance(task, Multiclass) else dataclasses.replace(task, threshold=0.5)
 
 
-def check_task(task: Any) -> None:
-    """A metric of predictions needs a task."""
-    if not isinstance(task, TASKS):
-        raise TypeError(f"task is {task!r}, but must be Binary, Multiclass or Multilabel")
+def check_task(owner: Any) -> None:
+    """A metric or statistic of predictions needs a task."""
+    if not isinstance(owner.task, TASKS):
+        name = type(owner).__name__
+        raise TypeError(f"{name}: task is {owner.task!r}, but must be Binary, Multiclass or Multilabel")
 
 
 def _check_task(task: Any, classes: int, least: int = 0) -> None:

@@ -95,7 +95,7 @@ def _arrays(described: list[dict[str, Any]], data: bytes) -> dict[str, Array]:
 def _described(value: Any) -> Any:
     if is_spec(value):
         fields = {name: _described(entry) for name, entry in contents(value).items()}
-        return {"spec": type(value).__qualname__, "fields": fields}
+        return {"spec": type(value).__name__, "fields": fields}
     if isinstance(value, tuple):
         return [_described(entry) for entry in value]
     if isinstance(value, float) and math.isinf(value):
@@ -124,8 +124,8 @@ def _specified(value: Any, known: dict[str, type]) -> Any:
 
 def _known(more: Iterable[type]) -> dict[str, type]:
     own = [getattr(module, name) for module in (accumulators, statistics) for name in module.__all__]
-    classes = {cls.__qualname__: cls for cls in (*own, *_tasks.TASKS, _statistic.Joint)}
+    classes = {cls.__name__: cls for cls in (*own, *_tasks.TASKS, _statistic.Joint)}
     for cls in more:
-        if classes.setdefault(cls.__qualname__, cls) is not cls:
-            raise ValueError(f"from_bytes: {cls.__qualname__} is also the name of another specification")
+        if classes.setdefault(cls.__name__, cls) is not cls:
+            raise ValueError(f"from_bytes: {cls.__name__} is also the name of another specification")
     return classes

@@ -86,7 +86,7 @@ def test_a_bad_batch_is_refused_when_tracing() -> None:
 
 
 POSITIONS = [
-    (lambda: BOTH.tally(X, Y), "a collection takes everything by name; it reads loss, predictions and targets"),
+    (lambda: BOTH.tally(X, Y), "a collection takes everything by name; it reads predictions, targets and loss"),
     (lambda: RECALL.tally(X, Y, Y), f"{WHO}: got 3 values by position, but reads predictions and targets"),
     (lambda: RECALL.tally(X, Y, targets=Y), f"{WHO}: targets came both by position and by name"),
 ]
@@ -146,6 +146,11 @@ SPECIFICATIONS: list[tuple[Any, type[Exception], str]] = [
     (lambda: sm.Collection(), ValueError, "Collection: got no metrics, but at least one is due"),
     (lambda: sm.Collection(a=THREE), TypeError,  # pyright: ignore[reportArgumentType]  # what is tested
      "Collection: 'a' is Multiclass(num_classes=3, inputs='logits'), but must be a name and a metric"),
+    (lambda: sm.Examples(3), TypeError, "Examples: of is 3, but must be a task or the name of an entry"),
+    (lambda: sm.statistics.Confusion(BINARY), TypeError,
+     "Confusion: task is Binary(inputs='logits'), but must be Multiclass; ClassCounts holds the others"),
+    (lambda: sm.statistics.LogLosses(sm.Binary("labels")), ValueError,
+     "LogLosses: inputs are 'labels', but must be 'logits' or 'probabilities'"),
     (lambda: sm.Mean(np.zeros(2)), TypeError,  # pyright: ignore[reportArgumentType]  # what is tested
      "Mean: entry is array([0., 0.]) of type ndarray, but must be str"),
 ]  # fmt: skip

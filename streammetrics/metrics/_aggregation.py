@@ -9,9 +9,9 @@ from jax import Array
 
 from streammetrics import statistics
 from streammetrics._metric import Metric
-from streammetrics._spec import is_spec, spec
+from streammetrics._spec import spec
 from streammetrics._statistic import Statistic
-from streammetrics._tasks import counted
+from streammetrics._tasks import TASKS, counted
 
 
 @spec
@@ -181,9 +181,13 @@ class Examples(Metric):
 
     of: Any
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.of, (str, *TASKS)):
+            raise TypeError(f"Examples: of is {self.of!r}, but must be a task or the name of an entry")
+
     @property
     def statistic(self) -> Statistic:
-        return statistics.ClassCounts(counted(self.of)) if is_spec(self.of) else statistics.Moments(self.of)
+        return statistics.Moments(self.of) if isinstance(self.of, str) else statistics.ClassCounts(counted(self.of))
 
     def read(self, counts: Mapping[str, Any]) -> Any:
         return counts["examples"]

@@ -12,6 +12,7 @@ from streammetrics._spec import spec
 from streammetrics._statistic import Statistic
 from streammetrics._tasks import Binary, Multiclass, check_task, counted
 from streammetrics.metrics._averages import Averaged, ClassMetric, events_of
+from streammetrics.statistics._classes import check_table
 
 
 @spec
@@ -173,7 +174,7 @@ class ConfusionMatrix(ClassMetric):
     def __post_init__(self) -> None:
         check_task(self)
         _checks.choice(self, "normalize", (None, "true", "predicted", "all"))
-        statistics.check_table(self)
+        check_table(self)
 
     @property
     def statistic(self) -> Statistic:

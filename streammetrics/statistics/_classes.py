@@ -21,6 +21,15 @@ def table(task: Any, shape: tuple[int, ...]) -> Accumulator:
     return Sum(shape) if task.weighted else Count(shape)
 
 
+def check_table(owner: Any) -> None:
+    """What needs a table of the classes' square needs a bound on their number."""
+    if isinstance(owner.task, Multiclass) and owner.task.num_classes > CONFUSION_LIMIT:
+        raise ValueError(
+            f"{type(owner).__name__}: {owner.task.num_classes:,} classes would need a table of their square, but at most "
+            f"{CONFUSION_LIMIT:,} are allowed; StatScores, Precision and Recall count each class alone"
+        )
+
+
 @spec
 class ClassCounts(Predictions):
     """The disjoint events of each class.
@@ -62,11 +71,7 @@ class Confusion(Predictions):
     def __post_init__(self) -> None:
         if not isinstance(self.task, Multiclass):
             raise TypeError(f"Confusion: task is {self.task!r}, but must be Multiclass; ClassCounts holds the others")
-        if self.task.num_classes > CONFUSION_LIMIT:
-            raise ValueError(
-                f"Confusion: {self.task.num_classes:,} classes would need a table of their square, but at most "
-                f"{CONFUSION_LIMIT:,} are allowed; StatScores, Precision and Recall count each class alone"
-            )
+        check_table(self)
 
     @property
     def accumulators(self) -> dict[str, Accumulator]:

@@ -6,7 +6,7 @@ from jax import Array
 
 from streammetrics._spec import spec
 from streammetrics._statistic import Statistic
-from streammetrics._tasks import REASONS
+from streammetrics._tasks import REASONS, check_task
 
 
 @spec
@@ -14,6 +14,9 @@ class Predictions(Statistic):
     """A statistic of a task's predictions and targets."""
 
     task: Any
+
+    def __post_init__(self) -> None:
+        check_task(self)
 
     @property
     def weights(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  # a name the task chooses
