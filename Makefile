@@ -17,7 +17,7 @@ demo: $(VENV)/.examples
 	$(BIN)/python examples/three_languages.py $(if $(SHORT),--short)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 lint: $(VENV)/.examples $(VENV)/.test $(VENV)/.lint
 	$(BIN)/ruff check

@@ -1,7 +1,6 @@
 """Every check of a batch and of a specification, and what it says."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax.numpy as jnp
@@ -24,13 +23,18 @@ def refuse(kind: type[Exception], text: str) -> NoReturn:
     raise Complaint(kind, text)
 
 
-@contextmanager
-def told_by(who: str) -> Iterator[None]:
-    """Complaints raised inside become errors of their kind that begin with `who`."""
-    try:
-        yield
-    except Complaint as complaint:
-        raise complaint.kind(f"{who}: {complaint.text}") from None
+class told_by:  # noqa: N801  # read as a word: `with told_by(metric): …`
+    """Complaints raised inside become errors of their kind that begin with who complains."""
+
+    def __init__(self, who: object) -> None:
+        self.who = who  # printed only when there is something to tell: every eager call passes here
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Complaint):
+            raise error.kind(f"{self.who}: {error.text}") from None
 
 
 def listed(words: Iterable[object]) -> str:
@@ -50,16 +54,16 @@ def choice(owner: Any, name: str, choices: Sequence[object], default: object = N
         raise ValueError(f"{type(owner).__name__}: {name} is {value!r}, but must be {due}")
 
 
-def names(given: Iterable[str], reads: Sequence[str], accepts: Sequence[str]) -> None:
+def names(given: Mapping[str, Any], reads: Sequence[str], accepts: Sequence[str]) -> None:
     """A batch must have the names that are read, and no others but the optional ones."""
-    given = list(given)
     unknown, missing = [n for n in given if n not in accepts], [n for n in reads if n not in given]
+    if not unknown and not missing:
+        return
     optional = [n for n in accepts if n not in reads]
     due = f"it reads {listed(reads)}" + (f" (and {listed(optional)}, optional)" if optional else "")
     if unknown:
         refuse(TypeError, f"got {listed(unknown)}, which nothing reads; {due}")
-    if missing:
-        refuse(TypeError, f"{listed(missing)} did not come; {due}")
+    refuse(TypeError, f"{listed(missing)} did not come; {due}")
 
 
 def entries(batch: Mapping[str, Any]) -> dict[str, Array]:

@@ -109,7 +109,7 @@ class Metric(ABC):
         return self.compute(self.tally(*args, **batch))
 
     def _batch(self, args: tuple[Any, ...], batch: dict[str, Any]) -> dict[str, Array]:
-        with _checks.told_by(repr(self)):
+        with _checks.told_by(self):
             if args:
                 reads = self.reads
                 if self.parts:
@@ -121,8 +121,7 @@ class Metric(ABC):
                 if twice := [name for name in reads[: len(args)] if name in batch]:
                     _checks.refuse(TypeError, f"{twice[0]} came both by position and by name")
                 batch = {**dict(zip(reads, args, strict=False)), **batch}
-            if batch.keys() != set(self.reads):
-                _checks.names(batch, self.reads, self.accepts)
+            _checks.names(batch, *_names(self))
             return _checks.entries(batch)
 
 
@@ -164,7 +163,7 @@ def _init(metric: Metric) -> State:
 @functools.partial(jax.jit, inline=True)
 def _tally(metric: Metric, batch: dict[str, Array]) -> State:
     statistic, data, seen = _statistic(metric), {}, []
-    with _checks.told_by(repr(metric)):
+    with _checks.told_by(metric):
         _checks.unsharded(batch)
     for member, place in layout(statistic).items():
         with _checks.told_by(_owner(metric, member)):

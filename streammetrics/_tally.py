@@ -42,11 +42,7 @@ def tally(statistic: Statistic, place: Place, batch: Mapping[str, Array]) -> tup
     }
     if statistic.weighted:  # weights are no numbers of examples then: rows of positive weight are counted
         weight, share = (None if w is None else w.astype(bool) for w in (weight, share))
-    seen = jnp.zeros((2, 1 + len(place.reasons)), jnp.uint32).at[:, 0].set(_examples(share, examples, elements))
-    for number in sorted(place.reasons.index(reason) + 1 for reason in possible):
-        found = Count(()).reduce((code == number).reshape(-1), None if weight is None else weight.reshape(-1), None)
-        seen = seen.at[:, number].set(found)
-    return data, seen
+    return data, _seen(place.reasons, tuple(possible), code, weight, share, examples)
 
 
 def _weight(statistic: Statistic, batch: Mapping[str, Array], elements: Shape) -> tuple[Array | None, dict[str, Array]]:
@@ -126,12 +122,31 @@ def _reduced(accumulator: Accumulator, add: Add, share: Array | None, examples: 
     return accumulator.reduce(amount, share, None if cell is None else cell.reshape(count).astype(jnp.int32))
 
 
-def _examples(share: Array | None, examples: Shape, elements: Shape) -> Array:
-    """The count of examples: of each, the weight of its heaviest element that counts."""
-    rows = math.prod(examples)
-    if share is None:
-        return jnp.array([rows, 0], jnp.uint32)
-    heaviest = share.reshape(rows, *elements[len(examples) :])
-    if heaviest.ndim > 1:
-        heaviest = jnp.max(heaviest, tuple(range(1, heaviest.ndim)))
-    return Count(()).reduce(jnp.ones((rows,), bool), heaviest, None)
+def _seen(
+    reasons: tuple[str, ...],
+    possible: tuple[str, ...],
+    code: Array | None,
+    weight: Array | None,
+    share: Array | None,
+    examples: Shape,
+) -> Array:
+    """The counts of examples and of faults by reason; only those that are possible here are looked for."""
+    rows, numbers = math.prod(examples), [reasons.index(reason) + 1 for reason in possible]
+    if share is None or code is None:
+        whole = jnp.ones((rows,), bool)
+        columns = {0: Count(()).reduce(whole, None if share is None else share.reshape(rows), None)}
+    elif code.shape == examples:
+        columns = _counted(code, [0, *numbers], weight)
+    else:  # an example counts with the weight of its heaviest element that does
+        inner = math.prod(code.shape[len(examples) :])
+        heaviest = jnp.max(share.reshape(rows, inner), 1, initial=share.dtype.type(0))
+        columns = _counted(code, numbers, weight)
+        columns[0] = Count(()).reduce(jnp.ones((rows,), bool), heaviest, None)
+    none = jnp.zeros((2,), jnp.uint32)
+    return jnp.stack([columns.get(number, none) for number in range(1 + len(reasons))], 1)
+
+
+def _counted(code: Array, numbers: list[int], weight: Array | None) -> dict[int, Array]:
+    """How often each number occurs: a reduction each, which vectorises where one of a table of masks does not."""
+    weight = None if weight is None else weight.reshape(-1)
+    return {number: Count(()).reduce((code == number).reshape(-1), weight, None) for number in numbers}

@@ -80,7 +80,7 @@ class Binary:
 
     def positive(self, predictions: Array) -> Array:
         """Whether a score (or label), as `read` gives it, is a positive prediction."""
-        return _positive(self.inputs, np.float32(_cut(self.inputs, self.threshold)), predictions)
+        return _positive(self.inputs, np.array(_cut(self.inputs, self.threshold)), predictions)
 
 
 @spec
@@ -135,7 +135,7 @@ class Multilabel:
     def positive(self, predictions: Array) -> Array:
         """Whether scores (or labels), as `read` gives them, are positive predictions."""
         thresholds = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,) * self.num_labels
-        cuts = np.array([_cut(self.inputs, threshold) for threshold in thresholds], np.float32)
+        cuts = np.array([_cut(self.inputs, threshold) for threshold in thresholds])
         return _positive(self.inputs, cuts.reshape((1,) * (predictions.ndim - 1) + (-1,)), predictions)
 
 
@@ -271,7 +271,7 @@ def _cut(inputs: str, threshold: float) -> float:
     return math.log(threshold) - math.log1p(-threshold)
 
 
-def _positive(inputs: str, cut: Any, predictions: Array) -> Array:
+def _positive(inputs: str, cut: np.ndarray, predictions: Array) -> Array:
     return predictions == 1 if inputs == "labels" else predictions > cut.astype(predictions.dtype)
 
 

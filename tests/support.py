@@ -4,9 +4,11 @@ from typing import Any
 
 import jax
 import numpy as np
+import pytest
 
 import streammetrics as sm
 from streammetrics._state import arrays
+from tests.catalogue import Case
 
 EXACT = (sm.accumulators.Count, sm.accumulators.ExactSum, sm.accumulators.Maximum, sm.accumulators.Minimum)
 
@@ -28,6 +30,13 @@ def assert_same(a: sm.State, b: sm.State, exact: bool = False, seen: bool = True
 
 def _is_wide(value: Any) -> bool:
     return isinstance(value, np.ndarray) or hasattr(value, "to_float")
+
+
+def each(cases: list[Case]) -> pytest.MarkDecorator:
+    """Parametrises over cases; all tests of one run in one process, which compiles what they share once."""
+    return pytest.mark.parametrize(
+        "case", [pytest.param(case, id=case.name, marks=pytest.mark.xdist_group(case.name)) for case in cases]
+    )
 
 
 def rows(batch: dict[str, Any], index: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ KINDS = [
     if kind is not accumulators.Accumulator
 ]
 EXACT = (Count, ExactSum, Maximum, Minimum)
-# Compiling is what these tests cost, so that each kind has two layouts: a whole, and cells (of vectors, but for one kind).
+# Compiling is what these tests cost, so that each kind has two layouts: a whole, and cells.
 CASES = [(kind, layout) for kind in KINDS for layout in ("whole", "scalar cells" if kind is CoMoments else "cells")]
 
 draws = settings(deadline=None, derandomize=True, max_examples=40)
@@ -211,7 +211,7 @@ def test_any_split_order_and_tree_of_merges_gives_what_the_whole_batch_gives(kin
             np.testing.assert_array_equal(data, trees[0])
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if k is not CoMoments], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [Count, Sum, Maximum, Moments], ids=lambda kind: kind.__name__)
 def test_batches_of_uneven_sizes_merge_to_the_whole(kind):
     accumulator, batch, true = case(kind, "whole")
     data = accumulator.init()
@@ -228,8 +228,10 @@ def test_a_batch_without_rows_is_the_identity(kind, layout):
     np.testing.assert_array_equal(found, accumulator.init())
 
 
-@pytest.mark.parametrize("dtype", [None, bool, np.uint32])  # the other cases weigh with fractions
-@each_kind
+@pytest.mark.parametrize(  # the other cases weigh with fractions
+    ("kind", "dtype"),
+    [(kind, dtype) for kind in KINDS for dtype in (None, bool, np.uint32) if kind is not CoMoments or not dtype],
+)
 def test_weights_may_be_missing_boolean_or_whole(kind, dtype):
     accumulator, (amount, _, _), _ = case(kind, "whole")
     weight = None
@@ -268,7 +270,7 @@ def accumulator_data(accumulator, numbers):
     return np.stack([high, (numbers - high).astype(np.float32)], 1).reshape(-1)
 
 
-@pytest.mark.parametrize("kind", [Count, ExactSum, Sum, Maximum, Moments], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [Count, Sum, Moments], ids=lambda kind: kind.__name__)
 def test_more_rows_than_one_pass_takes_are_reduced_in_several(kind, monkeypatch):
     monkeypatch.setattr(kind, "rows_limit", 7)  # 24 rows are four passes, the last one padded
     accumulator, (amount, weight, cell), true = case(kind, "cells" if kind in (Count, Sum) else "whole")
@@ -382,17 +384,11 @@ def test_exact_sums_merge_exactly(x, y):
 @pytest.mark.parametrize(
     "dtype", [np.int32, np.uint32, np.int8, np.float16, jnp.bfloat16, bool], ids=lambda d: np.dtype(d).name
 )
-def test_exact_sums_take_every_dtype_exactly(dtype):
-    kind = np.dtype(dtype).kind
-    ends = {"i": lambda: np.iinfo(dtype), "u": lambda: np.iinfo(dtype), "b": lambda: None}.get(
-        kind, lambda: jnp.finfo(dtype)
-    )()
-    extremes = (
-        [False, True]
-        if kind == "b"
-        else [float(ends.min), float(ends.max), float(ends.max) - 1 if kind in "iu" else 0.1]
-    )
-    values = np.array((extremes * 8)[:8]).astype(dtype)
+def test_exact_sums_take_integers_and_short_floats_exactly(dtype):
+    whole = np.dtype(dtype).kind in "iu"
+    ends = np.iinfo(dtype) if whole else jnp.finfo(dtype)
+    extremes = [float(ends.min), float(ends.max), float(ends.max) - 1 if whole else 0.1, 1.0]
+    values = np.array(extremes * 2).astype(dtype)
     data = reduce_of(ExactSum())(values, None, None)
     assert fraction_of(np.asarray(data)) == exact_sum(float(x) for x in values)
 
@@ -531,18 +527,17 @@ def scanned(accumulator, parts, state=None):
     return jax.lax.scan(lambda data, part: (accumulator.merge(data, part), None), start, parts)[0]
 
 
-@pytest.mark.parametrize("offset", [1e4, 1e5])
-def test_the_variance_about_a_far_mean_is_right(offset):
-    values = (np.random.default_rng(0).normal(size=(200, 500)) + offset).astype(np.float32)
+def test_the_variance_about_a_far_mean_is_right():
     accumulator = Moments()
-    data = jax.jit(lambda x: scanned(accumulator, jax.vmap(lambda part: accumulator.reduce(part, None, None))(x)))(
-        values
-    )
-    weight, mean, m2 = numbers_of(accumulator, data)
-    exact = values.astype(float)
-    assert weight == values.size
-    assert mean == pytest.approx(exact.mean(), rel=1e-12)
-    assert m2 == pytest.approx(((exact - exact.mean()) ** 2).sum(), rel=1e-10)
+    reduce = jax.vmap(lambda part: accumulator.reduce(part, None, None))
+    merged = jax.jit(lambda parts: scanned(accumulator, reduce(parts)))
+    for offset in (1e4, 1e5):  # E[x²] − E[x]² in float32 gives 448 for 1
+        values = (np.random.default_rng(0).normal(size=(200, 500)) + offset).astype(np.float32)
+        weight, mean, m2 = numbers_of(accumulator, merged(values))
+        exact = values.astype(float)
+        assert weight == values.size
+        assert mean == pytest.approx(exact.mean(), rel=1e-12)
+        assert m2 == pytest.approx(((exact - exact.mean()) ** 2).sum(), rel=1e-10)
 
 
 def test_the_mean_of_two_halves_is_right_after_50_million_examples():

@@ -14,12 +14,12 @@ from jax.sharding import PartitionSpec as P
 import streammetrics as sm
 from streammetrics.accumulators import _base
 from tests.catalogue import COUNTED, ROWS, Case
-from tests.support import assert_same
+from tests.support import assert_same, each
 
 DEVICES = 8
 COLLECTIVES = r"\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(-start)?\("
 
-each_statistic = pytest.mark.parametrize("case", COUNTED, ids=lambda case: case.name)
+each_statistic = each(COUNTED)
 each_mesh = pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
 COLLECTION = next(case for case in COUNTED if case.name == "collection")
 

@@ -171,7 +171,11 @@ def test_states_of_different_statistics_do_not_merge() -> None:
 
 def test_a_state_of_another_metric_is_refused() -> None:
     message = "Mean(entry='a'): the state is of Moments(entry='b'), but must be of Moments(entry='a')"
-    for call in (lambda s: sm.Mean("a").compute(s), lambda s: sm.Mean("a").update(s, a=Y), lambda s: sm.Mean("a").merge(s)):
+    for call in (
+        lambda s: sm.Mean("a").compute(s),
+        lambda s: sm.Mean("a").update(s, a=Y),
+        lambda s: sm.Mean("a").merge(s),
+    ):
         with pytest.raises(ValueError, match=re.escape(message)):
             call(sm.Mean("b").init())
     with pytest.raises(TypeError, match=re.escape("Mean(entry='a'): got dict as state, but a State is due, as init()")):
@@ -196,7 +200,9 @@ def test_the_one_form_of_equal_meanings() -> None:
     assert sm.FBeta(THREE, 1) == sm.FBeta(THREE, 1.0)
     assert repr(sm.FBeta(THREE, 2)) == "FBeta(task=Multiclass(num_classes=3, inputs='logits'), beta=2.0)"
     assert sm.Multiclass(3, "logits", class_names=["a", "b", "c"]) == sm.Multiclass(  # pyright: ignore[reportArgumentType]
-        np.int64(3), "logits", class_names=("a", "b", "c")  # pyright: ignore[reportArgumentType]  # numpy's integers too
+        np.int64(3),
+        "logits",
+        class_names=("a", "b", "c"),  # pyright: ignore[reportArgumentType]  # numpy's integers too
     )
     assert sm.Binary("scores", threshold=-0.0) == sm.Binary("scores", threshold=0)
     assert sm.Multilabel(2, "logits", threshold=(0.5, 0.5)) == sm.Multilabel(2, "logits")

@@ -44,7 +44,9 @@ def test_weights_have_their_reasons_and_such_a_row_counts_once() -> None:
         "weight above 65,535": 1,
     }
     assert int(state.examples) == 4
-    fractions = sm.Accuracy(sm.Binary("probabilities", weighted=True)).tally(np.full(6, 0.9), np.ones(6, int), weights=weights)
+    fractions = sm.Accuracy(sm.Binary("probabilities", weighted=True)).tally(
+        np.full(6, 0.9), np.ones(6, int), weights=weights
+    )
     assert counts(fractions) == {"weight that is not finite": 1, "negative weight": 1}
     assert int(fractions.examples) == 4  # rows of positive weight
 
@@ -61,6 +63,13 @@ def test_elements_of_multilabel_fail_alone() -> None:
     assert counts(state) == {"NaN score": 1}
     assert int(state.examples) == 2  # rows of which an element counts
     np.testing.assert_array_equal(np.asarray(state.data["cells"][0]).sum((1, 2)), [0, 2])
+
+
+def test_weights_may_be_given_by_element_of_multilabel() -> None:
+    task = sm.Multilabel(2, "probabilities")
+    state = sm.Accuracy(task).tally([[0.9, 0.9], [0.2, 0.8]], [[1, 0], [1, 1]], weights=[[1, 0], [0, 3]])
+    np.testing.assert_array_equal(np.asarray(state.data["cells"][0]), [[[0, 0], [0, 1]], [[0, 0], [0, 3]]])
+    assert int(state.examples) == 4  # each row with the weight of its heaviest element
 
 
 def test_compute_raises_with_values_and_counts_and_the_state_stays_usable() -> None:

@@ -6,14 +6,12 @@ import hypothesis
 import hypothesis.strategies as st
 import jax
 import numpy as np
-import pytest
 
 import streammetrics as sm
 from tests.catalogue import CATALOGUE, COUNTED, KNOWN, ROWS, Case, Covariance
-from tests.support import assert_same, assert_values_equal, rows
+from tests.support import assert_same, assert_values_equal, each, rows
 
-each_statistic = pytest.mark.parametrize("case", COUNTED, ids=lambda case: case.name)
-each_metric = pytest.mark.parametrize("case", CATALOGUE, ids=lambda case: case.name)
+each_statistic, each_metric = each(COUNTED), each(CATALOGUE)
 seeds = st.integers(0, 2**32 - 1)
 law = hypothesis.settings(max_examples=8, deadline=None, derandomize=True, database=None)
 CUT = 3  # every split is at one place, so that each tally compiles for few shapes

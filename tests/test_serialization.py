@@ -52,7 +52,9 @@ def test_a_newer_version_is_refused() -> None:
 
 def test_a_specification_must_be_ours_or_known() -> None:
     data = sm.to_bytes(Covariance().tally(x=[1.0, 2.0], y=[2.0, 4.0]))
-    with pytest.raises(ValueError, match="the state is of 'Pairs', which is no specification of this library; pass its"):
+    with pytest.raises(
+        ValueError, match="the state is of 'Pairs', which is no specification of this library; pass its"
+    ):
         sm.from_bytes(data)
     assert float(Covariance().compute(sm.from_bytes(data, known=(Pairs,)))) == 0.5
 

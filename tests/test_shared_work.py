@@ -1,5 +1,6 @@
 """Work is shared: equal statistics are counted once, and equal specifications are compiled once."""
 
+import contextlib
 import os
 import pickle
 import subprocess
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import monitoring
 from jax.extend import core
 
 import streammetrics as sm
@@ -337,6 +339,41 @@ def test_equal_specifications_share_the_compiled_eager_functions() -> None:
     Number("eager").update(state, LOSSES[:3])
     assert TRACED["eager"] == 2  # another shape: the counter does count
     assert float(Number("eager").compute(state)) == 18
+
+
+@contextlib.contextmanager
+def compilations() -> Iterator[list[str]]:
+    """The executables that are compiled inside, as a list that grows."""
+    found: list[str] = []
+
+    def listen(event: str, duration_secs: float, **kwargs: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(event)
+
+    monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield found
+    finally:
+        monitoring.unregister_event_duration_listener(listen)
+
+
+def test_an_eager_call_is_one_executable_compiled_once() -> None:
+    def made() -> sm.Collection:
+        return sm.Collection(a=Number("executables"), b=sm.Maximum("executables"))
+
+    state = made().init()
+    calls = {
+        "tally": lambda: made().tally(executables=LOSSES),
+        "update": lambda: made().update(state, executables=LOSSES),
+        "merge": lambda: sm.merge(state, state),
+        "compute": lambda: made().compute(state, "nan"),
+    }
+    for name, call in calls.items():
+        with compilations() as found:
+            call()
+            assert len(found) == 1, name
+            call()
+            assert len(found) == 1, name
 
 
 def test_an_eager_update_of_the_same_shapes_traces_nothing_whatever_the_kind_of_array() -> None:
