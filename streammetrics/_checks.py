@@ -23,7 +23,7 @@ def refuse(kind: type[Exception], text: str) -> NoReturn:
     raise Complaint(kind, text)
 
 
-class told_by:  # noqa: N801  # read as a word: `with told_by(metric): …`
+class told_by:
     """Complaints raised inside become errors of their kind that begin with who complains."""
 
     def __init__(self, who: object) -> None:

@@ -22,7 +22,7 @@ MODES = ("raise", "nan", "ignore")
 
 
 class InvalidExamples(ValueError):
-    """Examples that could not be counted: `.values` is what the others give, `.counts` how many by metric and reason."""
+    """What could not be counted: `.values` is what the others give, `.counts` how many by metric and reason."""
 
     def __init__(self, message: str, values: Any, counts: dict[str, dict[str, int]]) -> None:
         super().__init__(message)

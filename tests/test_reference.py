@@ -16,7 +16,7 @@ import streammetrics as sm
 ROWS = 64  # of every batch, padded with weights of 0: one shape compiles once
 
 
-def close(found, due, told=""):
+def close(found, due, told: object = ""):
     np.testing.assert_allclose(np.asarray(found), np.asarray(due), rtol=1e-6, atol=1e-6, err_msg=str(told))
 
 
@@ -116,6 +116,11 @@ def scored(function, undefined, average, over="all"):
     return reference
 
 
+def second(reference):
+    """From data what a reference gives of the class 1."""
+    return lambda data: np.asarray(reference(data))[1]
+
+
 def of_matrices(reference):
     """From data what a function reads off matrices [[tn, fp], [fn, tp]] of every class."""
     return lambda data: reference(
@@ -131,7 +136,7 @@ def ratio_readings(task, metric, function, undefined, every_average):
     yield reading(average=None), scored(function, undefined, None)
     yield reading(), scored(function, undefined, "macro", "all" if isinstance(task, sm.Multilabel) else "present")
     if every_average:
-        yield reading(class_id=1), lambda data: scored(function, undefined, None)(data)[1]
+        yield reading(class_id=1), second(scored(function, undefined, None))
         for average in ("micro", "weighted"):
             yield reading(average=average), scored(function, undefined, average)
         for over in LABELS:
@@ -304,8 +309,7 @@ def binary_readings(task):
     """Every reading of a binary task with its reference."""
     for metric, function in RATIOS:
         for undefined in (0.0, 1.0, "nan") if metric is sm.Precision else ("nan",):
-            reference = scored(function, undefined, None)
-            yield metric(task, undefined=undefined), lambda data, reference=reference: reference(data)[1]
+            yield metric(task, undefined=undefined), second(scored(function, undefined, None))
     yield sm.Accuracy(task), lambda data: sk.accuracy_score(data.true, data.predicted, sample_weight=data.weights)
     yield sm.StatScores(task), of_matrices(lambda each: events(each[1]))
     for normalize, theirs in {None: None, "true": "true", "predicted": "pred", "all": "all"}.items():

@@ -27,7 +27,7 @@ def test_infinite_fields_come_back() -> None:
 
 @pytest.mark.parametrize("size", [0, 3, 10, 100, len(DATA) - 1])
 def test_truncated_bytes_are_refused(size: int) -> None:
-    with pytest.raises(ValueError, match="from_bytes: the bytes (are truncated|do not begin)"):
+    with pytest.raises(ValueError, match=r"from_bytes: the bytes (are truncated|do not begin)"):
         sm.from_bytes(DATA[:size])
 
 

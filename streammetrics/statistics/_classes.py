@@ -25,8 +25,8 @@ def check_table(owner: Any) -> None:
     """What needs a table of the classes' square needs a bound on their number."""
     if isinstance(owner.task, Multiclass) and owner.task.num_classes > CONFUSION_LIMIT:
         raise ValueError(
-            f"{type(owner).__name__}: {owner.task.num_classes:,} classes would need a table of their square, but at most "
-            f"{CONFUSION_LIMIT:,} are allowed; StatScores, Precision and Recall count each class alone"
+            f"{type(owner).__name__}: {owner.task.num_classes:,} classes would need a table of their square, but at "
+            f"most {CONFUSION_LIMIT:,} are allowed; StatScores, Precision and Recall count each class alone"
         )
 
 
