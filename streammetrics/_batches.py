@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from streammetrics import _checks
 from streammetrics._wide import Wide
 
 
@@ -22,7 +23,8 @@ def pad(batch: Mapping[str, Any], size: int, weights: str = "weights") -> dict[s
     >>> padded["loss"].tolist(), padded["weights"].tolist()
     ([1.0, 2.0, 0.0, 0.0], [True, True, False, False])
     """
-    arrays = {name: value if isinstance(value, Array) else np.asarray(value) for name, value in batch.items()}
+    with _checks.told_by("pad"):
+        arrays = {n: value if isinstance(value, Array) else _checks.host_array(n, value) for n, value in batch.items()}
     shapes = {name: array.shape for name, array in arrays.items()}
     rows = {shape[0] if shape else None for shape in shapes.values()}
     if len(rows) != 1 or None in rows:

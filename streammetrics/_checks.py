@@ -74,14 +74,7 @@ def entries(batch: Mapping[str, Any]) -> dict[str, Array]:
 def _entry(name: str, value: Any) -> Any:
     if isinstance(value, Array):
         return value
-    if value is None or isinstance(value, str | Mapping):
-        refuse(TypeError, f"{name} is {value!r}, but must be an array")
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        refuse(ValueError, f"{name} is a ragged sequence, but must be an array")
-    if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, jnp.floating):
-        refuse(TypeError, f"{name} has dtype {array.dtype}, but must be boolean, integer or floating")
+    array = host_array(name, value)
     if float_dtype().itemsize == 8 or array.dtype.itemsize != 8 or not array.size:
         return array
     if array.dtype.kind == "f":
@@ -92,6 +85,19 @@ def _entry(name: str, value: Any) -> Any:
     if array.min() < np.iinfo(narrow).min or array.max() > np.iinfo(narrow).max:
         refuse(ValueError, f"{name} holds {array.dtype} values that do not fit {np.dtype(narrow)}")
     return array.astype(narrow)
+
+
+def host_array(name: str, value: Any) -> np.ndarray:
+    """A numpy array of numbers."""
+    if value is None or isinstance(value, str | Mapping):
+        refuse(TypeError, f"{name} is {value!r}, but must be an array")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        refuse(ValueError, f"{name} is a ragged sequence, but must be an array")
+    if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, jnp.floating):
+        refuse(TypeError, f"{name} has dtype {array.dtype}, but must be boolean, integer or floating")
+    return array
 
 
 def unsharded(batch: Mapping[str, Array]) -> None:

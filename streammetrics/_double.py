@@ -26,13 +26,14 @@ def two_sum(a: Array, b: Array) -> Pair:
 
 def renormalised(high: Array, low: Array) -> Pair:
     """The pair of the same sum whose low word is at most half an ulp of the high one; |low| ≤ |high| is given."""
-    total = high + low
     # Past the largest float32 the error of a sum is inf - inf: the sum is infinite, not NaN.
+    low = jnp.where(jnp.isfinite(high), low, 0)
+    total = high + low
     return total, jnp.where(jnp.isfinite(total), low - (total - high), 0)
 
 
 def two_product(a: Array, b: Array) -> Pair:
-    """The product as a pair, to 2^-47."""
+    """The product as a pair, to 2^-46: all but the rounding of its error."""
     (a_high, a_low), (b_high, b_low) = halves(a), halves(b)
     high, error = two_sum(a_high * b_high, a_high * b_low)
     high, more = two_sum(high, a_low * b_high)
@@ -57,13 +58,13 @@ def negate(x: Pair) -> Pair:
 
 
 def multiply(x: Pair, y: Pair) -> Pair:
-    """The product, to 2^-46."""
+    """The product, to 2^-45."""
     high, error = two_product(x[0], y[0])
     return renormalised(high, error + (x[0] * y[1] + x[1] * y[0]))
 
 
 def divide(x: Pair, y: Pair) -> Pair:
-    """The quotient, to 2^-45; 0 where the divisor is 0."""
+    """The quotient, to 2^-44; 0 where the divisor is 0."""
     nonzero = jnp.where(y[0] == 0, 1, y[0])
     first = x[0] / nonzero
     rest = add(x, negate(multiply((first, jnp.zeros_like(first)), y)))
@@ -75,6 +76,26 @@ def from_integer(value: Array) -> Pair:
     """A 32-bit integer, exactly."""
     high = value & ~value.dtype.type(0xFFF)
     return renormalised(high.astype(jnp.float32), (value & value.dtype.type(0xFFF)).astype(jnp.float32))
+
+
+def terms(amount: Array) -> tuple[Array, ...]:
+    """The float32 arrays, largest first, whose sum is a real array (of float64 and 64-bit integers, to 2^-72)."""
+    if amount.dtype.itemsize == 8:
+        rest, parts = amount.astype(jnp.float64), []
+        for _ in range(3):
+            part = rest.astype(jnp.float32)
+            rest = jnp.where(jnp.isfinite(part), rest - part.astype(jnp.float64), 0)
+            parts.append(part)
+        return tuple(parts)
+    if jnp.issubdtype(amount.dtype, jnp.integer) and amount.dtype.itemsize == 4:
+        return from_integer(amount)
+    return (amount.astype(jnp.float32),)
+
+
+def value_of(amount: Array) -> Pair:
+    """A real array as a pair: exact but for float64 and 64-bit integers, of which it keeps 48 bits."""
+    high, *rest = terms(amount)
+    return (high, rest[0]) if rest else (high, jnp.zeros_like(high))
 
 
 class DoubleFloat(Wide):
@@ -104,8 +125,7 @@ class DoubleFloat(Wide):
             value = np.asarray(value, np.float64)
             high = value.astype(np.float32)
             return cls(jnp.asarray(high), jnp.asarray((value - high).astype(np.float32)))
-        high = value.astype(jnp.float32)
-        return cls(high, (value - high.astype(value.dtype)).astype(jnp.float32))
+        return cls(*value_of(value))
 
     _add = staticmethod(add)
     _negate = staticmethod(negate)

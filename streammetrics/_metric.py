@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from streammetrics import _checks, _state
@@ -226,8 +225,7 @@ def _blanked(leaf: Any, bad: Array) -> Any:
 
 def _invalid(metric: Metric, state: State) -> dict[str, dict[str, int]]:
     """How many examples each metric could not count, by reason; only what is not 0."""
-    counts = np.asarray(seen_of(state.statistic).decode(state.seen))
-    found = {}
+    counts, found = _state.seen_counts(state), {}
     for path, leaf in leaves(metric):
         for member in members(_statistic(leaf)):
             place = layout(state.statistic)[member]
@@ -238,7 +236,7 @@ def _invalid(metric: Metric, state: State) -> dict[str, dict[str, int]]:
 
 
 def _message(metric: Metric, state: State, counts: dict[str, dict[str, int]]) -> str:
-    seen = np.asarray(seen_of(state.statistic).decode(state.seen))
+    seen = _state.seen_counts(state)
     told: dict[str, list[str]] = {}
     for path, leaf in leaves(metric):
         if path in counts:

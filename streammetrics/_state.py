@@ -56,12 +56,17 @@ class State:
         concrete = isinstance(self.seen, Array | np.ndarray) and not is_traced(self.seen)
         if not concrete or extra_axes(self) != 0:
             return f"State({self.statistic!r}, shapes={ {key: np.shape(array) for key, array in self.data.items()} })"
-        rows = []
-        counts = np.asarray(seen_of(self.statistic).decode(self.seen))
+        rows, counts = [], seen_counts(self)
         for member, place in layout(self.statistic).items():
             examples, *invalid = counts[place.seen].tolist()
             rows.append(f"{member!r}: n={examples:,}, invalid={sum(invalid):,}")
         return rows[0] if not isinstance(self.statistic, Joint) else f"State({'; '.join(rows)})"
+
+
+def seen_counts(state: State) -> np.ndarray:
+    """The examples and the invalid ones of all members on the host: one wait, and nothing to compile."""
+    low, high = np.asarray(state.seen).astype(np.uint64)
+    return low | (high << np.uint64(32))
 
 
 def arrays(state: State) -> list[tuple[Accumulator, Array]]:

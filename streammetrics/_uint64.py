@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from streammetrics._jax import float_dtype
+from streammetrics._jax import float_dtype, is_traced
 from streammetrics._wide import Pair, Wide
 
 
@@ -32,6 +32,10 @@ class UInt64(Wide):
                 raise TypeError(f"UInt64 takes non-negative integers, but got {value.dtype} {value!r}")
             wide = value.astype(np.uint64)
             return cls(jnp.asarray((wide >> 32).astype(np.uint32)), jnp.asarray(wide.astype(np.uint32)))
+        if not jnp.issubdtype(value.dtype, jnp.integer) and value.dtype != bool:
+            raise TypeError(f"UInt64 takes non-negative integers, but got {value.dtype}")
+        if not is_traced(value) and value.dtype.kind == "i" and (value < 0).any():
+            raise TypeError(f"UInt64 takes non-negative integers, but got {value.dtype} {value}")
         if value.dtype.itemsize == 8:
             return cls((value >> 32).astype(jnp.uint32), value.astype(jnp.uint32))
         return cls(jnp.zeros(value.shape, jnp.uint32), value.astype(jnp.uint32))

@@ -39,6 +39,7 @@ class Wide:
 
     high: Array
     low: Array
+    __array_ufunc__ = None  # so that numpy leaves `array + number` to us
 
     def __init__(self, high: Array, low: Array) -> None:
         object.__setattr__(self, "high", high)

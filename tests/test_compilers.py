@@ -14,13 +14,13 @@ with warnings.catch_warnings(record=True) as caught:
     for _ in range(2):
         sm.Mean("loss").init()
     sm.Accuracy(sm.Binary("logits")).init()
-print([str(warning.message)[:54] for warning in caught])
+print([str(warning.message).split(',')[0] for warning in caught])
 """
 
 
 @pytest.mark.parametrize(
     ("flag", "printed"),
-    [("false", "[]"), ("true", "['streammetrics: this compiler breaks compensated sums,']")],
+    [("false", "[]"), ("true", "['streammetrics: this compiler breaks compensated sums']")],
 )
 def test_fast_math_is_warned_of_once(flag: str, printed: str) -> None:
     environment = {**os.environ, "XLA_FLAGS": f"--xla_cpu_enable_fast_math={flag}"}

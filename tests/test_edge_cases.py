@@ -175,7 +175,7 @@ def test_a_model_that_predicts_nothing_but_nan_has_no_accuracy():
     assert math.isnan(value)
 
 
-@pytest.mark.parametrize("label", [-1, 3, 255, -100, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("label", [-1, 3, 255, -(2**31)])
 def test_a_label_that_is_no_class_is_invalid_unless_it_is_ignored(label):
     batch = {"predictions": [0, 1, 2], "targets": [0, label, 1]}
     counts, value = refused(sm.Accuracy(THREE), **batch)

@@ -6,10 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from streammetrics._double import DoubleFloat, add
+from streammetrics._double import DoubleFloat, add, terms
 from streammetrics._spec import spec
 from streammetrics.accumulators._base import scatter, spread
-from streammetrics.accumulators._floats import terms
 from streammetrics.accumulators._integers import Integers, carried, digits
 
 LOWEST = 298  # bit 0 stands for 2^-298, the least product of two float32
@@ -71,7 +70,6 @@ def _digit_sums(term: Array, weight: Array | None, place: Array, size: int) -> A
     else:
         _, weight_exponent, factor = _parts(weight.astype(jnp.float32))
         places, offset, bins = _product(mantissa, factor), 0, 2 * EXPONENTS - 1
-        places = tuple(jnp.where(weight.astype(bool), digit, 0) for digit in places)
         exponent = exponent + weight_exponent
     index = jnp.where(place < 0, -1, exponent * size + place)
     total = jnp.zeros((2 * ExactSum.limbs, size), jnp.int32)

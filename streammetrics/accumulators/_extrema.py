@@ -25,8 +25,8 @@ class Extremum(Slotted):
         """The key in the direction in which the greatest is wanted (its own inverse)."""
 
     def _reduce(self, amount: Array, weight: Array | None, cell: Array | None) -> Array:
-        # Adding 0 makes −0.0 and 0.0 one number, whose order would otherwise depend on nothing one can see.
-        bits = lax.bitcast_convert_type(amount.astype(jnp.float32) + np.float32(0), jnp.uint32)
+        bits = lax.bitcast_convert_type(amount.astype(jnp.float32), jnp.uint32)
+        bits = jnp.where(bits == SIGN, 0, bits)  # −0.0 and 0.0 are one number
         key = self._turned(jnp.where(bits >= SIGN, ~bits, bits | SIGN))
         if weight is not None:
             key = jnp.where(spread(weight, amount).astype(bool), key, 0)

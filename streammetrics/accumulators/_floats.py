@@ -13,26 +13,6 @@ CHUNKS = 4
 ROWS_LIMIT = 2**16
 
 
-def terms(amount: Array) -> tuple[Array, ...]:
-    """The float32 arrays, largest first, whose sum is a real array (of float64 and 64-bit integers, to 2^-72)."""
-    if amount.dtype.itemsize == 8:
-        rest, parts = amount.astype(jnp.float64), []
-        for _ in range(3):
-            part = rest.astype(jnp.float32)
-            rest = jnp.where(jnp.isfinite(part), rest - part.astype(jnp.float64), 0)
-            parts.append(part)
-        return tuple(parts)
-    if jnp.issubdtype(amount.dtype, jnp.integer) and amount.dtype.itemsize == 4:
-        return from_integer(amount)
-    return (amount.astype(jnp.float32),)
-
-
-def value_of(amount: Array) -> Pair:
-    """A real array as a pair: exact but for float64 and 64-bit integers, of which it keeps 48 bits."""
-    high, *rest = terms(amount)
-    return (high, rest[0]) if rest else (high, jnp.zeros_like(high))
-
-
 def weighted(value: Pair, weight: Array | None) -> Pair:
     """Weight times value; 0 where the weight is 0, whatever the value."""
     if weight is None:

@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from streammetrics._double import DoubleFloat, add
+from streammetrics._double import DoubleFloat, add, value_of
 from streammetrics._spec import spec
 from streammetrics.accumulators._base import Slotted, split_shape
-from streammetrics.accumulators._floats import ROWS_LIMIT, sum_by_cell, sum_rows, value_of, weighted
+from streammetrics.accumulators._floats import ROWS_LIMIT, sum_by_cell, sum_rows, weighted
 
 
 @spec

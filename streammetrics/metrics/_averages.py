@@ -112,7 +112,10 @@ class Averaged(ClassMetric):
             over = self._default_over if self.over == DEFAULT else self.over
             share = {"all": jnp.ones_like(tp), "support": tp + fn, "present": tp + fp + fn}[over]
             share = (share > 0).astype(tp.dtype)
-        share = jnp.where(defined, share, 0) if self.undefined == "nan" else share
+        defined = defined | (self.undefined != "nan")
+        share = jnp.where(defined, share, 0)
+        if average == "weighted":  # where nothing has support scikit-learn weighs all classes alike
+            share = jnp.where(jnp.sum(share) > 0, share, defined.astype(share.dtype))
         return self._or_undefined(jnp.sum(jnp.where(share > 0, share * value, 0)), jnp.sum(share), some)
 
     def _divided(self, events: Events, some: Array) -> tuple[Array, Array]:

@@ -13,10 +13,15 @@ NAN = "NaN value"
 INFINITE = "infinite value"
 
 
+@spec
 class Values(Statistic):
     """A statistic of entries with one value per example."""
 
     weighted = True
+
+    def __post_init__(self) -> None:
+        if self.weights in self.reads:
+            raise ValueError(f"{type(self).__name__}: {self.weights!r} names both an entry and the weights")
 
     def leading_axes(self, **batch: Array) -> int:
         shapes = {name: value.shape for name, value in batch.items()}
