@@ -546,14 +546,20 @@ def test_the_variance_about_a_far_mean_is_right():
         assert m2 == pytest.approx(((exact - exact.mean()) ** 2).sum(), rel=1e-10)
 
 
-@pytest.mark.parametrize("cells", [False, True])
-@pytest.mark.parametrize("dtype", [np.int32, np.uint32], ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize(("dtype", "cells"), [(np.int32, False), (np.uint32, True)], ids=["int32", "uint32 by cell"])
 def test_moments_of_integers_past_float32_are_those_of_the_integers(dtype, cells):
     # Neighbours near the end of their range are the same float32.
     values = np.iinfo(dtype).max - np.random.default_rng(0).integers(0, 9, ROWS).astype(dtype)
     accumulator, cell = Moments((1,) if cells else ()), np.zeros(ROWS, np.int32) if cells else None
     true = expected(accumulator, values, None, cell)
     assert_holds(accumulator, reduce_of(accumulator)(values, None, cell), true)
+
+
+def test_under_x64_moments_of_float64_amounts_see_what_float32_does_not():
+    values = 1e4 + np.random.default_rng(0).normal(size=ROWS) * 1e-3  # as float32 they are one or two numbers
+    with jax.enable_x64(True):
+        data = jax.jit(lambda x: Moments().reduce(x, None, None))(values)
+    assert numbers_of(Moments(), data)[2] == pytest.approx(ROWS * values.var(), rel=1e-6)
 
 
 def test_the_mean_of_two_halves_is_right_after_50_million_examples():

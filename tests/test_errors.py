@@ -146,6 +146,7 @@ SPECIFICATIONS: list[tuple[Any, type[Exception], str]] = [
     (lambda: sm.Collection(), ValueError, "Collection: got no metrics, but at least one is due"),
     (lambda: sm.Collection(a=THREE), TypeError,  # pyright: ignore[reportArgumentType]  # what is tested
      "Collection: 'a' is Multiclass(num_classes=3, inputs='logits'), but must be a name and a metric"),
+    (lambda: sm.Mean("weights").init(), ValueError, "Moments: 'weights' names both an entry and the weights"),
     (lambda: sm.Examples(3), TypeError, "Examples: of is 3, but must be a task or the name of an entry"),
     (lambda: sm.statistics.Confusion(BINARY), TypeError,
      "Confusion: task is Binary(inputs='logits'), but must be Multiclass; ClassCounts holds the others"),
