@@ -117,7 +117,7 @@ def _hash(self: Any) -> int:
 
 def _repr(self: Any) -> str:
     shown = []
-    for field in dataclasses.fields(self):
+    for field in sorted(dataclasses.fields(self), key=lambda field: bool(field.kw_only)):  # positional ones first
         value = getattr(self, field.name)
         if field.default is dataclasses.MISSING or value != field.default:
             shown.append(f"{field.name}={value!r}")

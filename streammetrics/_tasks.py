@@ -33,7 +33,19 @@ class Read(NamedTuple):
 
 
 @spec
-class Binary:
+class Task:
+    """What all tasks have: what is ignored, how weights count, names of the classes and of the batch's entries."""
+
+    ignore: int | None = dataclasses.field(default=None, kw_only=True)
+    weighted: bool = dataclasses.field(default=False, kw_only=True)
+    class_names: tuple[str, ...] | None = dataclasses.field(default=None, kw_only=True)
+    predictions: str = dataclasses.field(default="predictions", kw_only=True)
+    targets: str = dataclasses.field(default="targets", kw_only=True)
+    weights: str = dataclasses.field(default="weights", kw_only=True)
+
+
+@spec
+class Binary(Task):
     """One score for each example, and targets of 0 and 1.
 
     `inputs` says what predictions are: `"logits"`, `"probabilities"`, `"scores"` or `"labels"`. Predictions have shape
@@ -49,13 +61,6 @@ class Binary:
 
     inputs: str
     threshold: float = 0.5
-    ignore: int | None = None
-    weighted: bool = False
-    class_names: tuple[str, ...] | None = None
-    predictions: str = "predictions"
-    targets: str = "targets"
-    weights: str = "weights"
-
     classes = 2
 
     def __post_init__(self) -> None:
@@ -84,7 +89,7 @@ class Binary:
 
 
 @spec
-class Multilabel:
+class Multilabel(Task):
     """Several yes-or-no labels for each example.
 
     Predictions and targets have shape `(*B, L)`; `threshold` is one for all labels or a tuple of one per label, and
@@ -100,12 +105,6 @@ class Multilabel:
     num_labels: int
     inputs: str
     threshold: float | tuple[float, ...] = 0.5
-    ignore: int | None = None
-    weighted: bool = False
-    class_names: tuple[str, ...] | None = None
-    predictions: str = "predictions"
-    targets: str = "targets"
-    weights: str = "weights"
 
     def __post_init__(self) -> None:
         _check_task(self, self.num_labels, least=1)
@@ -140,7 +139,7 @@ class Multilabel:
 
 
 @spec
-class Multiclass:
+class Multiclass(Task):
     """One of several classes for each example.
 
     Predictions have shape `(*B, C)`, with `"labels"` `(*B,)`; targets are class ids `(*B,)` of any integer dtype, or
@@ -154,12 +153,6 @@ class Multiclass:
 
     num_classes: int
     inputs: str
-    ignore: int | None = None
-    weighted: bool = False
-    class_names: tuple[str, ...] | None = None
-    predictions: str = "predictions"
-    targets: str = "targets"
-    weights: str = "weights"
 
     def __post_init__(self) -> None:
         _check_task(self, self.num_classes, least=2)
@@ -313,9 +306,11 @@ def _scores(inputs: str, predictions: Array) -> tuple[Array, Array | None]:
 
 
 def _widened(ids: Array) -> Array:
-    """Class ids in 32 bits (64-bit ones out of the range of 32 become −1, which is no class)."""
+    """Class ids in int32; those beyond its range become its least number, which is no class."""
+    limits = jnp.iinfo(jnp.int32)
+    if ids.dtype == jnp.uint32:
+        return jnp.where(ids > limits.max, limits.min, ids.astype(jnp.int32))
     if ids.dtype.itemsize == 8:
-        limits = jnp.iinfo(jnp.int32)
         ids = jnp.where((ids >= limits.min) & (ids <= limits.max), ids, limits.min)
     return ids.astype(jnp.int32)
 

@@ -443,3 +443,8 @@ def test_targets_of_any_integer_dtype_are_class_ids():
 def test_a_mean_of_great_losses_does_not_lose_the_small_ones():
     losses = np.array([1e8] + [0.5] * 999, np.float32)
     assert float(sm.Mean("loss")(losses)) == pytest.approx((1e8 + 999 / 2) / 1000, rel=1e-7)
+
+
+def test_a_great_beta_reads_recall():
+    f = sm.FBeta(sm.Binary("labels"), beta=1e200)
+    assert float(f(np.array([1, 0, 1]), np.array([1, 1, 0]))) == 0.5

@@ -137,6 +137,26 @@ def test_an_infinite_loss_of_infinite_logits_is_invalid() -> None:
     assert float(sm.LogLoss(sm.Binary("logits")).compute(state, "ignore")) == 0.0
 
 
+def test_float64_values_beyond_float32_are_invalid_under_x64() -> None:
+    with jax.enable_x64(True):
+        for metric in (sm.Sum("x"), sm.Maximum("x"), sm.Mean("x")):
+            state = metric.tally(np.array([1e300, 1.0]))
+            assert counts(state) == {"value beyond the range of float32": 1}
+            assert float(metric.compute(state, "ignore")) == 1.0
+
+
+def test_a_ratio_is_invalid_where_either_entry_is() -> None:
+    state = sm.Ratio("a", "b").tally(a=np.array([NAN, 1.0, 2.0]), b=np.array([1.0, INF, 4.0]))
+    assert counts(state) == {"NaN value": 1, "infinite value": 1}
+    assert float(sm.Ratio("a", "b").compute(state, "ignore")) == 0.5
+
+
+def test_targets_past_int32_are_no_class_and_are_not_ignored() -> None:
+    metric = sm.Accuracy(sm.Multiclass(3, "labels", ignore=-1))
+    state = metric.tally(np.zeros(2, np.int32), np.array([2**32 - 1, 0], np.uint32))
+    assert counts(state) == {"target that is no class": 1}
+
+
 def test_probabilities_that_do_not_sum_to_1_are_invalid_in_a_logarithm() -> None:
     task = sm.Multiclass(2, "probabilities")
     predictions = [[0.5, 0.5], [0.5, 0.6], [0.50001, 0.5]]

@@ -1,7 +1,7 @@
 """What an accumulator is: a commutative monoid whose data is one array."""
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ SLOTS_LIMIT = 2**20  # bytes of a float state up to which every device sends its
 
 
 @spec
-class Accumulator:
+class Accumulator(ABC):
     """A commutative monoid over arrays: how additions are stored, reduced, merged, sent over devices and decoded.
 
     Its data is one array `(limbs, *shape)` of `dtype`; all zeros is the identity. What is added may be NaN or

@@ -87,7 +87,7 @@ class Centred(Slotted):
 def _less(value: Pair, pivot: Array) -> Pair:
     """The value less a float, exactly but for the low words."""
     high, error = two_sum(value[0], jnp.broadcast_to(-pivot, value[0].shape))
-    return high, error + value[1]
+    return two_sum(high, error + value[1])  # where the high words cancel, the low ones are all there is
 
 
 def _product(x: Pair, y: Pair) -> Pair:
@@ -119,7 +119,8 @@ class CoMomentsRead(NamedTuple):
 class Moments(Centred):
     """Weight, mean and centred second moment of a variable; decodes to `(weight, mean, m2)`.
 
-    Amounts are real, weights finite and non-negative. The definition is Chan, Golub and LeVeque's (1979).
+    Amounts are real, weights finite and non-negative. The mean is held to about 2^-46 of itself, m2 to 1e-10 of itself
+    and 2^-69 of Σ w mean². The definition is Chan, Golub and LeVeque's (1979).
 
     >>> Moments().init().shape
     (6,)

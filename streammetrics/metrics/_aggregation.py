@@ -88,45 +88,62 @@ class Ratio(Metric):
 
 
 @spec
-class Minimum(Metric):
+class Extremum(Metric):
+    """What is read off the extrema of an entry."""
+
+    entry: str
+    weights: str = dataclasses.field(default="weights", kw_only=True)
+
+    @property
+    def statistic(self) -> Statistic:
+        return statistics.Extrema(self.entry, self.weights)
+
+
+@spec
+class Minimum(Extremum):
     """min x: the least value of an entry among examples of positive weight; NaN without any. −∞ is a value.
 
     >>> float(Minimum("norm")([3.0, -1.0, 2.0]))
     -1.0
     """
 
-    entry: str
-    weights: str = dataclasses.field(default="weights", kw_only=True)
-
-    @property
-    def statistic(self) -> Statistic:
-        return statistics.Extrema(self.entry, self.weights)
-
     def read(self, counts: Mapping[str, Any]) -> Array:
         return counts["minimum"]
 
 
 @spec
-class Maximum(Metric):
+class Maximum(Extremum):
     """max x: the greatest value of an entry among examples of positive weight; NaN without any. ∞ is a value.
 
     >>> float(Maximum("norm")([3.0, -1.0, 2.0]))
     3.0
     """
 
-    entry: str
-    weights: str = dataclasses.field(default="weights", kw_only=True)
-
-    @property
-    def statistic(self) -> Statistic:
-        return statistics.Extrema(self.entry, self.weights)
-
     def read(self, counts: Mapping[str, Any]) -> Array:
         return counts["maximum"]
 
 
 @spec
-class Variance(Metric):
+class Spread(Metric):
+    """What is read off the second moment of an entry."""
+
+    entry: str
+    ddof: int = 0
+    weights: str = dataclasses.field(default="weights", kw_only=True)
+
+    @property
+    def statistic(self) -> Statistic:
+        return statistics.Moments(self.entry, self.weights)
+
+    def variance(self, counts: Mapping[str, Any]) -> Array:
+        """Σ w (x − mean)² / (Σ w − ddof); NaN where that is not positive."""
+        moments = counts["moments"]
+        freedom = moments.weight - self.ddof
+        return jnp.where(freedom > 0, moments.m2 / freedom, jnp.nan)
+
+
+@spec
+class Variance(Spread):
     """Σ w (x − mean)² / (Σ w − ddof): the variance of an entry; NaN where Σ w ≤ ddof.
 
     With `ddof=1` and weights that count repetitions it is the unbiased estimate.
@@ -135,38 +152,20 @@ class Variance(Metric):
     1.0
     """
 
-    entry: str
-    ddof: int = 0
-    weights: str = dataclasses.field(default="weights", kw_only=True)
-
-    @property
-    def statistic(self) -> Statistic:
-        return statistics.Moments(self.entry, self.weights)
-
     def read(self, counts: Mapping[str, Any]) -> Array:
-        moments = counts["moments"]
-        freedom = moments.weight - self.ddof
-        return jnp.where(freedom > 0, moments.m2 / freedom, jnp.nan)
+        return self.variance(counts)
 
 
 @spec
-class Std(Metric):
+class Std(Spread):
     """√(Σ w (x − mean)² / (Σ w − ddof)): the standard deviation of an entry; NaN where Σ w ≤ ddof.
 
     >>> float(Std("x")([1.0, 3.0]))
     1.0
     """
 
-    entry: str
-    ddof: int = 0
-    weights: str = dataclasses.field(default="weights", kw_only=True)
-
-    @property
-    def statistic(self) -> Statistic:
-        return statistics.Moments(self.entry, self.weights)
-
     def read(self, counts: Mapping[str, Any]) -> Array:
-        return jnp.sqrt(Variance(self.entry, self.ddof, weights=self.weights).read(counts))
+        return jnp.sqrt(self.variance(counts))
 
 
 @spec

@@ -93,8 +93,8 @@ class FBeta(Averaged):
     Fields as for `Recall`. The definition is scikit-learn's `fbeta_score`. Raises `ValueError` for a negative β.
 
     >>> from streammetrics import Binary
-    >>> float(FBeta(Binary("labels"), beta=2.0)([0, 1, 1, 1], [0, 0, 1, 1]))
-    0.9090909361839294
+    >>> round(float(FBeta(Binary("labels"), beta=2.0)([0, 1, 1, 1], [0, 0, 1, 1])), 4)
+    0.9091
     """
 
     beta: float = 1.0
@@ -104,8 +104,8 @@ class FBeta(Averaged):
             raise ValueError(f"FBeta: beta is {self.beta}, but must be finite and not negative")
 
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
-        square = self.beta**2
-        return (1 + square) * tp, (1 + square) * tp + square * fn + fp
+        share = 1 / (1 + self.beta * self.beta)  # divided by 1 + β², which may overflow
+        return tp, tp + (1 - share) * fn + share * fp
 
 
 @spec

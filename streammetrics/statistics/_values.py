@@ -11,6 +11,7 @@ from streammetrics._statistic import Add, Statistic
 
 NAN = "NaN value"
 INFINITE = "infinite value"
+BEYOND = "value beyond the range of float32"
 
 
 @spec
@@ -44,13 +45,16 @@ class Values(Statistic):
         for value in values:
             if jnp.issubdtype(value.dtype, jnp.floating):
                 found = {NAN: jnp.isnan(value)} | ({INFINITE: jnp.isinf(value)} if infinite else {})
-                faults = {reason: faults[reason] | mask if faults else mask for reason, mask in found.items()}
+                if value.dtype.itemsize == 8:
+                    found[BEYOND] = jnp.isinf(value.astype(jnp.float32)) & ~jnp.isinf(value)
+                for reason, mask in found.items():
+                    faults[reason] = faults[reason] | mask if reason in faults else mask
         return faults
 
 
 @spec
-class Moments(Values):
-    """Weight, mean and centred second moment of an entry."""
+class OneEntry(Values):
+    """A statistic of one entry."""
 
     entry: str
     weights: str = "weights"
@@ -59,9 +63,14 @@ class Moments(Values):
     def reads(self) -> tuple[str, ...]:
         return (self.entry,)
 
+
+@spec
+class Moments(OneEntry):
+    """Weight, mean and centred second moment of an entry."""
+
     @property
     def reasons(self) -> tuple[str, ...]:
-        return (NAN, INFINITE)
+        return (NAN, INFINITE, BEYOND)
 
     @property
     def accumulators(self) -> dict[str, accumulators.Accumulator]:
@@ -86,7 +95,7 @@ class Sums(Values):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        return (NAN, INFINITE)
+        return (NAN, INFINITE, BEYOND)
 
     @property
     def accumulators(self) -> dict[str, accumulators.Accumulator]:
@@ -99,19 +108,12 @@ class Sums(Values):
 
 
 @spec
-class Extrema(Values):
+class Extrema(OneEntry):
     """The least and the greatest value of an entry."""
-
-    entry: str
-    weights: str = "weights"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.entry,)
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        return (NAN,)
+        return (NAN, BEYOND)
 
     @property
     def accumulators(self) -> dict[str, accumulators.Accumulator]:
