@@ -83,7 +83,7 @@ class Metric(ABC):
 
     def merge(self, state: State, /, *states: State) -> State:
         """The state of all states."""
-        _state.check(state, repr(self), _statistic(self))
+        _state.check(state, self, _statistic(self))
         return _state.merge(state, *states)
 
     def compute(self, state: State, on_invalid: str = "raise") -> Any:
@@ -95,7 +95,7 @@ class Metric(ABC):
         """
         if on_invalid not in MODES:
             raise ValueError(f"{self!r}: on_invalid is {on_invalid!r}, but must be 'raise', 'nan' or 'ignore'")
-        _state.check(state, repr(self), _statistic(self))
+        _state.check(state, self, _statistic(self))
         if is_traced(state):
             return _thawed(_read(self, state, on_invalid != "ignore"))
         values = _thawed(_read(self, state, on_invalid == "nan"))
@@ -175,7 +175,7 @@ def _tally(metric: Metric, batch: dict[str, Array]) -> State:
 
 @functools.partial(jax.jit, inline=True)
 def _update(metric: Metric, state: State, batch: dict[str, Array]) -> State:
-    _state.check(state, repr(metric), _statistic(metric))
+    _state.check(state, metric, _statistic(metric))
     axes = varying(state.seen)
     if missing := sorted(_batch_axes(batch) - axes):
         raise ValueError(

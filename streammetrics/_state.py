@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array, lax
 
 from streammetrics._jax import Axes, axes_of, is_traced, tracks_varying, varying
-from streammetrics._statistic import AnyStatistic, Joint, accumulators_of, layout, members, seen_of
+from streammetrics._statistic import AnyStatistic, Joint, accumulators_of, layout, seen_of
 from streammetrics.accumulators import Accumulator
 from streammetrics.accumulators._base import SLOTS_LIMIT, Slotted, merge_all
 
@@ -168,7 +168,7 @@ def all_merge(state: State, axis_name: Axes) -> State:
     for accumulator, array in arrays(state):
         slots = devices
         if isinstance(accumulator, Slotted) and array.nbytes > SLOTS_LIMIT:
-            array, slots = _gathered(accumulator.merge, array, index, axes, devices), 1
+            array, slots = _gathered(accumulator.merge, array, axes, devices), 1
         packed = accumulator.pack(array, index, slots)
         words.append(packed.reshape(-1))
         readers.append(functools.partial(accumulator.unpack, devices=slots))
@@ -177,18 +177,17 @@ def all_merge(state: State, axis_name: Axes) -> State:
     return with_arrays(state.statistic, [reader(part) for reader, part in zip(readers, parts, strict=True)])
 
 
-def _gathered(merge: Callable[[Array, Array], Array], data: Array, index: Array, axes: Axes, devices: int) -> Array:
+def _gathered(merge: Callable[[Array, Array], Array], data: Array, axes: Axes, devices: int) -> Array:
     """On device 0 the merge of all devices' data, in the pairs of a tree; on the others something."""
     step = 1
     while step < devices:
         pairs = [(source, source - step) for source in range(step, devices, 2 * step)]
         data = merge(data, lax.ppermute(data, axes, pairs))  # zeros, the identity, where nothing arrives
         step *= 2
-    del index
     return data
 
 
-def check(state: Any, who: str, statistic: AnyStatistic) -> None:
+def check(state: Any, who: object, statistic: AnyStatistic) -> None:
     """A state must be of this statistic and have the layout to be read or added to."""
     if not isinstance(state, State):
         raise TypeError(f"{who}: got {type(state).__name__} as state, but a State is due, as init() returns")
@@ -211,6 +210,3 @@ def check(state: Any, who: str, statistic: AnyStatistic) -> None:
         for _, array in arrays(state)
     ):
         raise ValueError(f"{who}: the state is spread over processes; merge it first with all_merge(state, axis_name)")
-
-
-__all__ = ["State", "all_merge", "fold", "members", "merge"]
