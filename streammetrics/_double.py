@@ -26,10 +26,8 @@ def two_sum(a: Array, b: Array) -> Pair:
 
 def renormalised(high: Array, low: Array) -> Pair:
     """The pair of the same sum whose low word is at most half an ulp of the high one; |low| ≤ |high| is given."""
-    # Past the largest float32 the error of a sum is inf - inf: the sum is infinite, not NaN.
-    low = jnp.where(jnp.isfinite(high), low, 0)
     total = high + low
-    return total, jnp.where(jnp.isfinite(total), low - (total - high), 0)
+    return total, low - (total - high)
 
 
 def two_product(a: Array, b: Array) -> Pair:
@@ -51,6 +49,17 @@ def add(x: Pair, y: Pair) -> Pair:
     """The sum, to 2^-47 of |x| + |y|."""
     high, error = two_sum(x[0], y[0])
     return renormalised(high, error + (x[1] + y[1]))
+
+
+def saturated(x: Pair, plain: Array) -> Pair:
+    """The pair, or the plain result where that is infinite: the error of an infinite sum is inf − inf."""
+    finite = jnp.isfinite(plain)
+    return jnp.where(finite, x[0], plain), jnp.where(finite, x[1], 0)
+
+
+def saturating_add(x: Pair, y: Pair) -> Pair:
+    """The sum as `add` gives it; past the greatest float32 it is infinite, not NaN."""
+    return saturated(add(x, y), x[0] + y[0])
 
 
 def negate(x: Pair) -> Pair:
@@ -127,7 +136,7 @@ class DoubleFloat(Wide):
             return cls(jnp.asarray(high), jnp.asarray((value - high).astype(np.float32)))
         return cls(*value_of(value))
 
-    _add = staticmethod(add)
+    _add = staticmethod(saturating_add)
     _negate = staticmethod(negate)
 
     def to_float(self) -> Array:

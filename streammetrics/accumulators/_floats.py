@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from streammetrics._double import Pair, add, from_integer, renormalised, two_product, two_sum
+from streammetrics._double import Pair, add, from_integer, renormalised, saturated, two_product, two_sum
 from streammetrics._wide import tree_sum
 from streammetrics.accumulators._base import scatter, spread
 
@@ -37,7 +37,7 @@ def sum_rows(value: Pair) -> Pair:
 
     high, low = tree_sum(compensated, *value)
     # The low words alone may be greater than what is left of high ones that cancel.
-    return add((high, jnp.zeros_like(high)), (jnp.where(jnp.isfinite(high), low, 0), jnp.zeros_like(low)))
+    return saturated(two_sum(high, low), high)
 
 
 def sum_by_cell(value: Pair, cell: Array, cells: int) -> Pair:

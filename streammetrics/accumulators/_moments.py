@@ -12,15 +12,17 @@ from streammetrics._double import (
     Pair,
     add,
     divide,
+    from_integer,
     halves,
     multiply,
     negate,
+    terms,
     two_product,
     two_sum,
     value_of,
 )
 from streammetrics._spec import spec
-from streammetrics.accumulators._base import Slotted, split_shape
+from streammetrics.accumulators._base import Slotted, split_shape, spread
 from streammetrics.accumulators._floats import ROWS_LIMIT, sum_by_cell, sum_rows, weighted
 
 
@@ -36,7 +38,11 @@ class Centred(Slotted):
         """The variables of an amount, each of the shape `(R, *rest)`."""
 
     def _reduce(self, amount: Array, weight: Array | None, cell: Array | None) -> Array:
-        values = [value_of(variable) for variable in self._variables(amount)]
+        variables = self._variables(amount)
+        values, single = (
+            [value_of(variable) for variable in variables],
+            [len(terms(variable)) == 1 for variable in variables],
+        )
         ones = jnp.ones_like(values[0][0])
 
         if cell is None:
@@ -46,12 +52,20 @@ class Centred(Slotted):
             total = lambda value: sum_by_cell(value, cell, cells)  # noqa: E731
             of_row = lambda word: word.at[cell].get(mode="fill", fill_value=0)  # noqa: E731
 
-        size = total(weighted((ones, jnp.zeros_like(ones)), weight))
+        bits = weight is None or weight.dtype == bool
+        present = jnp.ones_like(ones, bool) if weight is None else spread(weight, ones).astype(bool)
+        if bits and cell is None:
+            size = from_integer(jnp.sum(jnp.broadcast_to(present, ones.shape), 0, jnp.int32))
+        else:
+            size = total(weighted((ones, jnp.zeros_like(ones)), weight))
         means = [divide(total(weighted(value, weight)), size) for value in values]
-        centred = [_less(value, of_row(mean[0])) for value, mean in zip(values, means, strict=True)]
+        centred = [
+            _less(value, of_row(mean[0]), present, one) for value, mean, one in zip(values, means, single, strict=True)
+        ]
+        rest = None if bits else weight  # what is absent is centred to 0 already
         products = []
         for i, j in self._pairs():
-            about_high = total(weighted(_product(centred[i], centred[j]), weight))
+            about_high = total(weighted(_product(centred[i], centred[j]), rest))
             # The rows were centred on the high word of the mean; its low word is what is left of the shift.
             left = multiply(size, two_product(means[i][1], means[j][1]))
             products.append(add(about_high, negate(left)))
@@ -84,10 +98,12 @@ class Centred(Slotted):
         return pairs[0], pairs[1 : 1 + self.variables], pairs[1 + self.variables :]
 
 
-def _less(value: Pair, pivot: Array) -> Pair:
-    """The value less a float, exactly but for the low words."""
-    high, error = two_sum(value[0], jnp.broadcast_to(-pivot, value[0].shape))
-    return two_sum(high, error + value[1])  # where the high words cancel, the low ones are all there is
+def _less(value: Pair, pivot: Array, present: Array, single: bool) -> Pair:
+    """The value less a float, 0 where it is absent; a single float has no low word, which spares a step."""
+    pivot = jnp.broadcast_to(pivot, value[0].shape)
+    high, error = two_sum(jnp.where(present, value[0], pivot), -pivot)
+    # Where the high words cancel, the low ones are all there is.
+    return (high, error) if single else two_sum(high, error + jnp.where(present, value[1], 0))
 
 
 def _product(x: Pair, y: Pair) -> Pair:

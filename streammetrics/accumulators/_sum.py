@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from streammetrics._double import DoubleFloat, add, value_of
+from streammetrics._double import DoubleFloat, saturating_add, value_of
 from streammetrics._spec import spec
 from streammetrics.accumulators._base import Slotted, split_shape
 from streammetrics.accumulators._floats import ROWS_LIMIT, sum_by_cell, sum_rows, weighted
@@ -33,7 +33,7 @@ class Sum(Slotted):
         return jnp.stack(sum_by_cell(value, cell, cells)).reshape(2, *self.shape)
 
     def merge(self, a: Array, b: Array) -> Array:
-        return jnp.stack(add((a[0], a[1]), (b[0], b[1])))
+        return jnp.stack(saturating_add((a[0], a[1]), (b[0], b[1])))
 
     def decode(self, data: Array) -> DoubleFloat:
         return DoubleFloat(data[0], data[1])
