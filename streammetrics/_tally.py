@@ -51,7 +51,7 @@ def _weight(statistic: Statistic, batch: Mapping[str, Array], elements: Shape) -
         return None, {}
     raw = batch[statistic.weights]
     _checks.prefix(statistic.weights, raw, elements)
-    raw = jnp.broadcast_to(raw.reshape(raw.shape + (1,) * (len(elements) - raw.ndim)), elements)
+    raw = _broadcast(raw, elements)
     if raw.dtype == bool:
         return raw, {}
     floating = jnp.issubdtype(raw.dtype, jnp.floating)
@@ -65,6 +65,11 @@ def _weight(statistic: Statistic, batch: Mapping[str, Array], elements: Shape) -
         faults[above] = raw > 65_535
     dtype = jnp.float32 if statistic.weighted else jnp.uint32
     return jnp.where(_any(faults.values()), 0, raw).astype(dtype), faults
+
+
+def _broadcast(array: Array, shape: Shape) -> Array:
+    """The array over a shape that its own leads."""
+    return jnp.broadcast_to(array.reshape(array.shape + (1,) * (len(shape) - array.ndim)), shape)
 
 
 def _any(masks: Iterable[Array]) -> Array:
@@ -81,8 +86,7 @@ def _code(reasons: tuple[str, ...], faults: Mapping[str, Array], elements: Shape
         )
     code = jnp.zeros(elements, jnp.int32)
     for reason in sorted(faults, key=reasons.index, reverse=True):
-        mask = faults[reason]
-        code = jnp.where(mask.reshape(mask.shape + (1,) * (code.ndim - mask.ndim)), reasons.index(reason) + 1, code)
+        code = jnp.where(_broadcast(faults[reason], elements), reasons.index(reason) + 1, code)
     return code
 
 
@@ -110,13 +114,13 @@ def _reduced(accumulator: Accumulator, add: Add, share: Array | None, examples: 
         kind = bool if isinstance(accumulator, Count) and amount == 1 else type(amount)
         amount = jnp.full(rows, amount, {bool: bool, int: jnp.int32, float: jnp.float32}[kind])
     elif amount.ndim < len(rows):
-        amount = jnp.broadcast_to(amount.reshape(amount.shape + (1,) * (len(rows) - amount.ndim)), rows)
+        amount = _broadcast(amount, rows)
     if amount.shape[: len(rows)] != rows:
         _checks.refuse(ValueError, f"an amount has shape {amount.shape}, but its cells have shape {rows}")
     count = math.prod(rows)
     if share is not None:
         if share.ndim < len(rows):
-            share = jnp.broadcast_to(share.reshape(share.shape + (1,) * (len(rows) - share.ndim)), rows)
+            share = _broadcast(share, rows)
         share = share.reshape(count, *share.shape[len(rows) :])
     amount = amount.reshape(count, *amount.shape[len(rows) :])
     return accumulator.reduce(amount, share, None if cell is None else cell.reshape(count).astype(jnp.int32))

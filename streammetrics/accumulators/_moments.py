@@ -39,10 +39,8 @@ class Centred(Slotted):
 
     def _reduce(self, amount: Array, weight: Array | None, cell: Array | None) -> Array:
         variables = self._variables(amount)
-        values, single = (
-            [value_of(variable) for variable in variables],
-            [len(terms(variable)) == 1 for variable in variables],
-        )
+        values = [value_of(variable) for variable in variables]
+        single = [len(terms(variable)) == 1 for variable in variables]
         ones = jnp.ones_like(values[0][0])
 
         if cell is None:
@@ -118,6 +116,10 @@ class MomentsRead(NamedTuple):
     weight: DoubleFloat
     mean: DoubleFloat
     m2: DoubleFloat
+
+    def average(self) -> Array:
+        """The mean as a float; NaN without weight."""
+        return jnp.where(self.weight > 0, self.mean.to_float(), jnp.nan)
 
 
 class CoMomentsRead(NamedTuple):

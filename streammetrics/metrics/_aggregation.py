@@ -39,8 +39,7 @@ class Mean(Metric):
     def read(self, counts: Mapping[str, Any]) -> Array:
         if self.exact:
             return counts[f"sum_{self.entry}"] / counts["weight"]
-        moments = counts["moments"]
-        return jnp.where(moments.weight > 0, moments.mean.to_float(), jnp.nan)
+        return counts["moments"].average()
 
 
 @spec
