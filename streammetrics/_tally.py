@@ -136,15 +136,14 @@ def _seen(
 ) -> Array:
     """The counts of examples and of faults by reason; only those that are possible here are looked for."""
     rows, numbers = math.prod(examples), [reasons.index(reason) + 1 for reason in possible]
-    if share is None or code is None:
-        whole = jnp.ones((rows,), bool)
-        columns = {0: Count(()).reduce(whole, None if share is None else share.reshape(rows), None)}
-    elif code.shape == examples:
+    if code is not None and code.shape == examples:
         columns = _counted(code, [0, *numbers], weight)
     else:  # an example counts with the weight of its heaviest element that does
-        inner = math.prod(code.shape[len(examples) :])
-        heaviest = jnp.max(share.reshape(rows, inner), 1, initial=share.dtype.type(0))
-        columns = _counted(code, numbers, weight)
+        columns = {} if code is None else _counted(code, numbers, weight)
+        heaviest = None
+        if share is not None:
+            inner = math.prod(share.shape[len(examples) :])
+            heaviest = jnp.max(share.reshape(rows, inner), 1, initial=share.dtype.type(0))
         columns[0] = Count(()).reduce(jnp.ones((rows,), bool), heaviest, None)
     none = jnp.zeros((2,), jnp.uint32)
     return jnp.stack([columns.get(number, none) for number in range(1 + len(reasons))], 1)

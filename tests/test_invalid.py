@@ -72,6 +72,43 @@ def test_weights_may_be_given_by_element_of_multilabel() -> None:
     assert int(state.examples) == 4  # each row with the weight of its heaviest element
 
 
+@sm.spec
+class PresentElements(sm.Statistic):
+    """A statistic without faults, whose elements may be absent: those below 0."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("x",)
+
+    @property
+    def accumulators(self) -> dict[str, sm.accumulators.Accumulator]:
+        return {"elements": sm.accumulators.Count()}
+
+    def leading_axes(self, **batch: Any) -> int:
+        return 1
+
+    def observe(self, x: Any) -> Any:
+        return {"elements": sm.Add(jnp.ones(x.shape, bool))}, {"absent": x < 0}
+
+
+@sm.spec
+class Elements(sm.Metric):
+    """How many elements are present."""
+
+    @property
+    def statistic(self) -> PresentElements:
+        return PresentElements()
+
+    def read(self, counts: Any) -> Any:
+        return counts["elements"]
+
+
+def test_an_example_without_a_present_element_is_absent() -> None:
+    state = Elements().tally(np.array([[1, -1], [-1, -1], [2, 3]], np.int32), weights=np.array([2, 1, 1]))
+    assert int(Elements().compute(state)) == 4
+    assert int(state.examples) == 3
+
+
 def test_compute_raises_with_values_and_counts_and_the_state_stays_usable() -> None:
     metric = sm.Accuracy(BINARY)
     state = metric.tally([0.9, 0.1, NAN, 1.2], [1, 1, 1, 1])
