@@ -154,9 +154,11 @@ class DoubleFloat(Wide):
 @functools.cache
 def warn_of_fast_math() -> None:
     """Warns, once, where the compiler rewrites floating-point arithmetic and so breaks compensated sums."""
+    # A sum and a product of known errors: some compilers rewrite only one of them.
     with jax.ensure_compile_time_eval():
-        high, low = jax.jit(two_sum)(np.float32(1), np.float32(2.0**-30))
-    if float(high) != 1 or float(low) != 2.0**-30:
+        _, of_sum = jax.jit(two_sum)(np.float32(1), np.float32(2.0**-30))
+        _, of_product = jax.jit(two_product)(*(np.float32(1 + 2.0**-12),) * 2)
+    if (float(of_sum), float(of_product)) != (2.0**-30, 2.0**-24):
         warnings.warn(
             "streammetrics: this compiler breaks compensated sums, so that sums and means are rounded as plain "
             "float32; is --xla_cpu_enable_fast_math set? (exact=True is not affected)",
