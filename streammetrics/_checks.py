@@ -152,3 +152,18 @@ def one_reading(metric: Any, averaged: bool, binary: bool) -> None:
         raise ValueError(f"{name}: average={metric.average!r} and class_id={class_id} exclude each other")
     if not 0 <= class_id < metric.task.classes:
         raise ValueError(f"{name}: class_id is {class_id}, but must be from 0 to {metric.task.classes - 1}")
+
+
+def inputs(owner: Any, *due: str) -> None:
+    """Some values are of probabilities (or what they are taken from), others of scores."""
+    if owner.task.inputs not in due:
+        raise ValueError(
+            f"{type(owner).__name__}: the task's inputs are {owner.task.inputs!r}, but must be "
+            f"{' or '.join(map(repr, due))}"
+        )
+
+
+def kind_of_task(owner: Any, kind: type, instead: str) -> None:
+    """Some values are defined for one task only."""
+    if not isinstance(owner.task, kind):
+        raise TypeError(f"{type(owner).__name__}: task is {owner.task!r}, but must be {kind.__name__}; {instead}")

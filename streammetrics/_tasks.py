@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 
 from streammetrics import _checks
+from streammetrics._rows import greatest, widened
 from streammetrics._spec import spec
 from streammetrics._statistic import ABSENT
 
@@ -25,7 +26,8 @@ class Read(NamedTuple):
     """A batch as a task reads it."""
 
     predictions: Array
-    """Scores in float32 (or float64), probabilities clipped to [0, 1]; or labels in int32."""
+    """Scores, probabilities clipped to [0, 1], in float32 (or float64), but of `Multiclass` as they came: reading rows
+    is fastest so. Or labels in int32."""
     targets: Array
     """Class ids in int32, without the ignored and the invalid ones replaced."""
     faults: dict[str, Array]
@@ -65,7 +67,7 @@ class Binary(Task):
 
     def __post_init__(self) -> None:
         _check_task(self, 2)
-        _check_thresholds(self, (self.threshold,))
+        check_thresholds(self, (self.threshold,))
 
     def leading_axes(self, predictions: Array, targets: Array) -> int:
         """How many leading axes number the examples."""
@@ -85,7 +87,7 @@ class Binary(Task):
 
     def positive(self, predictions: Array) -> Array:
         """Whether a score (or label), as `read` gives it, is a positive prediction."""
-        return _positive(self.inputs, np.array(_cut(self.inputs, self.threshold)), predictions)
+        return _positive(self.inputs, np.array(cut(self.inputs, self.threshold)), predictions)
 
 
 @spec
@@ -113,7 +115,7 @@ class Multilabel(Task):
             raise ValueError(
                 f"Multilabel: threshold has {len(thresholds)} entries, but there are {self.num_labels} labels"
             )
-        _check_thresholds(self, thresholds)
+        check_thresholds(self, thresholds)
         if len(set(thresholds)) == 1:
             object.__setattr__(self, "threshold", thresholds[0])
 
@@ -134,7 +136,7 @@ class Multilabel(Task):
     def positive(self, predictions: Array) -> Array:
         """Whether scores (or labels), as `read` gives them, are positive predictions."""
         thresholds = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,) * self.num_labels
-        cuts = np.array([_cut(self.inputs, threshold) for threshold in thresholds])
+        cuts = np.array([cut(self.inputs, threshold) for threshold in thresholds])
         return _positive(self.inputs, cuts.reshape((1,) * (predictions.ndim - 1) + (-1,)), predictions)
 
 
@@ -177,7 +179,7 @@ class Multiclass(Task):
             _checks.floating(self.predictions, predictions, self.inputs)
             _last_axis(self.predictions, predictions, self.num_classes, "class")
             examples = predictions.shape[:-1]
-            predictions, outside = _scores(self.inputs, predictions)
+            predictions, outside = _probabilities(self.inputs, predictions)
             if outside is not None:
                 faults[OUTSIDE] = jnp.any(outside, -1)
         targets, bad = self._ids(targets, examples)
@@ -187,9 +189,7 @@ class Multiclass(Task):
         """The predicted class of each example, and the faults with those found on the way."""
         if self.inputs == "labels":
             return read.predictions, read.faults
-        label = jnp.argmax(read.predictions, -1).astype(jnp.int32)
-        # The maximum of a row with NaN is NaN, so that its one score tells of them all.
-        best = jnp.take_along_axis(read.predictions, label[..., None], -1, mode="promise_in_bounds")[..., 0]
+        label, best = greatest(read.predictions)
         return label, {NAN: jnp.isnan(best), **read.faults}
 
     def _ids(self, targets: Array, examples: tuple[int, ...]) -> tuple[Array, Array]:
@@ -247,7 +247,7 @@ def _check_task(task: Any, classes: int, least: int = 0) -> None:
         raise ValueError(f"{name}: predictions, targets and weights are named {entries}, but must be three entries")
 
 
-def _check_thresholds(task: Any, thresholds: tuple[float, ...]) -> None:
+def check_thresholds(task: Any, thresholds: tuple[float, ...]) -> None:
     for threshold in thresholds:
         if task.inputs in ("logits", "probabilities") and not 0 <= threshold <= 1:
             raise ValueError(f"{type(task).__name__}: threshold is {threshold}, but must be a probability from 0 to 1")
@@ -255,7 +255,7 @@ def _check_thresholds(task: Any, thresholds: tuple[float, ...]) -> None:
             raise ValueError(f"{type(task).__name__}: threshold is {threshold}, but labels are read without one")
 
 
-def _cut(inputs: str, threshold: float) -> float:
+def cut(inputs: str, threshold: float) -> float:
     """The threshold on the scale of the predictions."""
     if inputs != "logits":
         return threshold
@@ -279,7 +279,8 @@ def _elementwise(task: Binary | Multilabel, predictions: Array, targets: Array) 
         faults[BAD_LABEL] = (predictions != 0) & (predictions != 1)
     else:
         _checks.floating(task.predictions, predictions, task.inputs)
-        predictions, outside = _scores(task.inputs, predictions)
+        predictions, outside = _probabilities(task.inputs, predictions)
+        predictions = widened(predictions)
         faults[NAN] = jnp.isnan(predictions)
         if outside is not None:
             faults[OUTSIDE] = outside
@@ -294,13 +295,11 @@ def _target_faults(ignore: int | None, targets: Array, bad: Array) -> dict[str, 
     return {BAD_TARGET: bad} | ({} if ignore is None else {ABSENT: targets == ignore})
 
 
-def _scores(inputs: str, predictions: Array) -> tuple[Array, Array | None]:
-    """Scores in at least 32 bits; of probabilities, clipped to [0, 1], also which are outside by more than rounding."""
-    slack = 16 * float(jnp.finfo(predictions.dtype).eps)
-    if predictions.dtype.itemsize < 4:
-        predictions = predictions.astype(jnp.float32)
+def _probabilities(inputs: str, predictions: Array) -> tuple[Array, Array | None]:
+    """The scores; of probabilities, clipped to [0, 1], also which are outside by more than rounding."""
     if inputs != "probabilities":
         return predictions, None
+    slack = 16 * float(jnp.finfo(predictions.dtype).eps)
     outside = (predictions < -slack) | (predictions > 1 + slack)
     return jnp.clip(predictions, 0, 1), outside
 

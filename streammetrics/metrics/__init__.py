@@ -1,34 +1,96 @@
 """What is read off the counts: one file a subject."""
 
 from streammetrics.metrics._aggregation import Examples, Maximum, Mean, Minimum, Ratio, Std, Sum, Variance
+from streammetrics.metrics._agreement import (
+    BalancedAccuracy,
+    CohenKappa,
+    Informedness,
+    LikelihoodRatios,
+    Markedness,
+    MatthewsCorrelation,
+)
 from streammetrics.metrics._classification import (
     F1,
     Accuracy,
     ConfusionMatrix,
+    ExactMatch,
     FBeta,
     Precision,
     Recall,
     Specificity,
     StatScores,
 )
-from streammetrics.metrics._probabilities import LogLoss
+from streammetrics.metrics._probabilities import Brier, HingeLoss, LogLoss, Perplexity
+from streammetrics.metrics._ranks import CoverageError, LabelRankingAveragePrecision, LabelRankingLoss, TopKAccuracy
+from streammetrics.metrics._rates import (
+    Dice,
+    FalseDiscoveryRate,
+    FalseNegativeRate,
+    FalsePositiveRate,
+    HammingLoss,
+    Jaccard,
+    MeanIoU,
+    NegativePredictiveValue,
+    PredictedPositiveRate,
+    Prevalence,
+)
+from streammetrics.metrics._regression import (
+    R2,
+    ExplainedVariance,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    PearsonCorrelation,
+    RootMeanSquaredError,
+)
+from streammetrics.metrics._thresholds import StatScoresAt
 
 __all__ = [
     "F1",
+    "R2",
     "Accuracy",
+    "BalancedAccuracy",
+    "Brier",
+    "CohenKappa",
     "ConfusionMatrix",
+    "CoverageError",
+    "Dice",
+    "ExactMatch",
     "Examples",
+    "ExplainedVariance",
     "FBeta",
+    "FalseDiscoveryRate",
+    "FalseNegativeRate",
+    "FalsePositiveRate",
+    "HammingLoss",
+    "HingeLoss",
+    "Informedness",
+    "Jaccard",
+    "LabelRankingAveragePrecision",
+    "LabelRankingLoss",
+    "LikelihoodRatios",
     "LogLoss",
+    "Markedness",
+    "MatthewsCorrelation",
     "Maximum",
     "Mean",
+    "MeanAbsoluteError",
+    "MeanIoU",
+    "MeanSquaredError",
     "Minimum",
+    "NegativePredictiveValue",
+    "PearsonCorrelation",
+    "Perplexity",
     "Precision",
+    "PredictedPositiveRate",
+    "Prevalence",
     "Ratio",
     "Recall",
+    "RootMeanSquaredError",
     "Specificity",
     "StatScores",
+    "StatScoresAt",
     "Std",
     "Sum",
+    "TopKAccuracy",
     "Variance",
 ]

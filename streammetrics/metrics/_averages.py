@@ -2,30 +2,59 @@
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 
 from streammetrics import _checks, statistics
+from streammetrics._double import DoubleFloat
 from streammetrics._metric import Metric
 from streammetrics._spec import spec
 from streammetrics._statistic import Statistic
 from streammetrics._tasks import Binary, Multiclass, Multilabel, check_task, counted
 
 DEFAULT = "default"
+TOGETHER = "together"
+"""The default average of a metric that has a value of all classes together."""
 AVERAGES = (None, "micro", "macro", "weighted")
 OVER = ("present", "all", "support")
 
 
 class Events(NamedTuple):
-    """The numbers of events of each class: `UInt64`s, or `DoubleFloat`s where weights are fractions."""
+    """The numbers of events of each class: `UInt64`s, or `DoubleFloat`s where weights are fractions; or floats."""
 
     tp: Any
     fp: Any
     fn: Any
     tn: Any
+
+    def to_floats(self) -> "Events":
+        return Events(*(event.to_float() for event in self))
+
+    def scores(self, task: Any) -> dict[str, Any]:
+        """The events and the support by name: exact counts, or floats where weights are fractions."""
+        values = {"tp": self.tp, "fp": self.fp, "tn": self.tn, "fn": self.fn, "support": self.tp + self.fn}
+        return {name: value.to_float() if task.weighted else value for name, value in values.items()}
+
+    def both(self) -> "Events":
+        """Of floats: a class and its rest, as two classes along a new leading axis."""
+        pairs = ((self.tp, self.tn), (self.fp, self.fn), (self.fn, self.fp), (self.tn, self.tp))
+        return Events(*(jnp.stack(pair) for pair in pairs))
+
+
+class Value(NamedTuple):
+    """A value that may be undefined."""
+
+    number: Array
+    defined: Array
+    """Where the number is one; elsewhere it may be anything."""
+
+    def settled(self, undefined: float | str, counts: Mapping[str, Any]) -> Array:
+        """The number; where it is not defined `undefined`, and NaN without examples."""
+        instead = jnp.where(counts["examples"] > 0, float(undefined), jnp.nan).astype(self.number.dtype)
+        return jnp.where(self.defined, self.number, instead)
 
 
 def events_of(task: Any, counts: Mapping[str, Any]) -> Events:
@@ -55,14 +84,34 @@ class ClassMetric(Metric):
 
 
 @spec
-class Averaged(ClassMetric):
-    """A ratio of the events of each class, and how the values of the classes become one.
+class Picked(Metric):
+    """What is read off the events of each class, of one class (`class_id`), or of all together (`average="micro"`)."""
 
-    `average` is None (one value per class), `"micro"` (the ratio of all classes' events), `"macro"` (the mean over
+    task: Any
+    average: str | None = dataclasses.field(default=None, kw_only=True)
+    class_id: int | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_task(self)
+        _checks.choice(self, "average", (None, "micro"))
+        _checks.one_reading(self, self.average is not None, isinstance(self.task, Binary))
+
+    def picked(self, events: Events) -> Events:
+        """The events that are read, of those of each class."""
+        if self.class_id is not None:
+            return Events(*(event[self.class_id] for event in events))
+        return Events(*(event.sum(0) for event in events)) if self.average == "micro" else events
+
+
+@spec
+class Averaged(Metric):
+    """A value of the events of each class, and how the values of the classes become one.
+
+    `average` is None (one value per class), `"micro"` (the value of all classes' events), `"macro"` (the mean over
     classes) or `"weighted"` (the mean by support); or `class_id` picks one class. `Binary` reads its positive class
     and takes neither. `over` says which classes enter a macro average: `"present"` (in predictions or targets),
-    `"support"` (in targets) or `"all"`. `undefined` is the value of 0/0 once any example was counted: 0.0, 1.0 or
-    `"nan"`, which is left out of averages.
+    `"support"` (in targets) or `"all"`. `undefined` is the value of what is not defined (mostly 0/0) once any example
+    was counted: 0.0, 1.0 or `"nan"`, which is left out of averages.
     """
 
     task: Any
@@ -71,7 +120,7 @@ class Averaged(ClassMetric):
     over: str = dataclasses.field(default=DEFAULT, kw_only=True)
     undefined: float | str = dataclasses.field(default=0.0, kw_only=True)
 
-    default_average: ClassVar[str] = "macro"
+    default_average: ClassVar[str | None] = "macro"
 
     def __post_init__(self) -> None:
         check_task(self)
@@ -81,49 +130,69 @@ class Averaged(ClassMetric):
         _checks.choice(self, "undefined", (0.0, 1.0, "nan"))
         _checks.one_reading(self, self.average != DEFAULT or (binary and self.over != DEFAULT), binary)
         # What is said and what is meant by default are one value.
-        if self.average == self.default_average:
+        if self.average == self.meant():
             object.__setattr__(self, "average", DEFAULT)
-        if self.over == self._default_over:
+        if self.over == default_over(self.task):
             object.__setattr__(self, "over", DEFAULT)
 
-    @property
-    def _default_over(self) -> str:
-        return "all" if isinstance(self.task, Multilabel) else "present"
+    def meant(self) -> str | None:
+        """What the default average stands for: with `TOGETHER`, labels have no value together and are averaged."""
+        alone = self.default_average == TOGETHER and isinstance(self.task, Multilabel)
+        return "macro" if alone else self.default_average
+
+    def averaged(self, events: Events, counts: Mapping[str, Any], value_of: Callable[[Events], Value]) -> Array:
+        """The average of the values of classes; `value_of` gives that of each class from its events as floats."""
+        binary = isinstance(self.task, Binary)
+        average = self.meant() if self.average == DEFAULT else self.average
+        if self.class_id is not None:
+            events = Events(*(event[self.class_id] for event in events))
+        elif average == "micro" and not binary:
+            events = Events(*(event.sum() for event in events))
+        floats = events.to_floats()
+        value = value_of(floats)
+        if self.class_id is None and average in ("macro", "weighted") and not binary:
+            over = default_over(self.task) if self.over == DEFAULT else self.over
+            value = mean_over_classes(floats, value, average, over, self.undefined)
+        return value.settled(self.undefined, counts)
+
+
+class Rate(Averaged, ClassMetric):
+    """A ratio of the events of each class."""
 
     @abstractmethod
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         """Numerator and denominator, linear in the events, so that sums of events have a ratio too."""
 
     def read(self, counts: Mapping[str, Any]) -> Array:
-        events = events_of(self.task, counts)
-        some = counts["examples"] > 0
-        average = self.default_average if self.average == DEFAULT else self.average
-        if self.class_id is not None:
-            return self._divided(Events(*(event[self.class_id] for event in events)), some)[0]
-        if average is None or isinstance(self.task, Binary):
-            return self._divided(events, some)[0]
-        if average == "micro":
-            return self._divided(Events(*(event.sum() for event in events)), some)[0]
-        value, defined = self._divided(events, some)
-        tp, fp, fn, _ = (event.to_float() for event in events)
-        if average == "weighted":
-            share = tp + fn
-        else:
-            over = self._default_over if self.over == DEFAULT else self.over
-            share = {"all": jnp.ones_like(tp), "support": tp + fn, "present": tp + fp + fn}[over]
-            share = (share > 0).astype(tp.dtype)
-        defined = defined | (self.undefined != "nan")
-        share = jnp.where(defined, share, 0)
-        if average == "weighted":  # where nothing has support scikit-learn weighs all classes alike
-            share = jnp.where(jnp.sum(share) > 0, share, defined.astype(share.dtype))
-        return self._or_undefined(jnp.sum(jnp.where(share > 0, share * value, 0)), jnp.sum(share), some)
+        return self.averaged(events_of(self.task, counts), counts, lambda events: divided(*self.ratio(*events)))
 
-    def _divided(self, events: Events, some: Array) -> tuple[Array, Array]:
-        """The ratio, and where it is defined."""
-        above, below = self.ratio(*(event.to_float() for event in events))
-        return self._or_undefined(above, below, some), below != 0
 
-    def _or_undefined(self, above: Array, below: Array, some: Array) -> Array:
-        zero = below == 0
-        undefined = jnp.where(some, float(self.undefined), jnp.nan).astype(above.dtype)
-        return jnp.where(zero, undefined, above / jnp.where(zero, 1, below))
+def default_over(task: Any) -> str:
+    """The classes that enter a macro average where nothing else is said."""
+    return "all" if isinstance(task, Multilabel) else "present"
+
+
+def mean_over_classes(events: Events, value: Value, average: str, over: str, undefined: float | str) -> Value:
+    """The mean of the values of classes; it is not defined where no class enters it."""
+    tp, fp, fn, _ = events
+    if average == "weighted":
+        share = tp + fn
+    else:
+        share = {"all": jnp.ones_like(tp), "support": tp + fn, "present": tp + fp + fn}[over]
+        share = (share > 0).astype(tp.dtype)
+    if undefined != "nan":
+        value = Value(jnp.where(value.defined, value.number, float(undefined)), jnp.ones_like(value.defined))
+    share = jnp.where(value.defined, share, 0)
+    if average == "weighted":  # where nothing has support scikit-learn weighs all classes alike
+        share = jnp.where(jnp.sum(share) > 0, share, value.defined.astype(share.dtype))
+    return divided(total(jnp.where(share > 0, share * value.number, 0)), total(share))
+
+
+def divided(above: Array, below: Array) -> Value:
+    """The ratio, which is not defined where it is one by 0."""
+    return Value(above / jnp.where(below == 0, 1, below), below != 0)
+
+
+def total(x: Array) -> Array:
+    """The sum over classes (the leading axis), of which there may be so many that plain float32 would lose digits."""
+    return jnp.sum(x, 0) if x.shape[0] <= 64 else DoubleFloat.of(x).sum(0).to_float()

@@ -1,6 +1,5 @@
 """Metrics of predicted classes."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,15 +7,16 @@ import jax.numpy as jnp
 from jax import Array
 
 from streammetrics import _checks, statistics
+from streammetrics._metric import Metric
 from streammetrics._spec import spec
 from streammetrics._statistic import Statistic
-from streammetrics._tasks import Binary, Multiclass, check_task, counted
-from streammetrics.metrics._averages import Averaged, ClassMetric, events_of
+from streammetrics._tasks import Binary, Multiclass, Multilabel, check_task, counted
+from streammetrics.metrics._averages import ClassMetric, Picked, Rate, divided, events_of
 from streammetrics.statistics._classes import check_table
 
 
 @spec
-class Accuracy(Averaged):
+class Accuracy(Rate):
     """(tp + tn) / n: the share of right predictions; of a class of `Multiclass`, tp / (tp + fn), the share of its own.
 
     Over all examples by default; over elements for `Multilabel`, whose labels each have (tp + tn) / n. Further fields
@@ -36,7 +36,7 @@ class Accuracy(Averaged):
 
 
 @spec
-class Precision(Averaged):
+class Precision(Rate):
     """tp / (tp + fp): of what was predicted as a class, the share that was of it.
 
     The mean over classes by default; `average=None` gives one value per class, `class_id` that of one: see `Recall`
@@ -52,7 +52,7 @@ class Precision(Averaged):
 
 
 @spec
-class Recall(Averaged):
+class Recall(Rate):
     """tp / (tp + fn): of what there was of a class, the share that was found.
 
     `average` is None (one value per class, `(C,)`), `"micro"` (of all classes' events), `"macro"` (the mean over
@@ -72,7 +72,7 @@ class Recall(Averaged):
 
 
 @spec
-class Specificity(Averaged):
+class Specificity(Rate):
     """tn / (tn + fp): of what was not of a class, the share that was not predicted as it.
 
     Fields as for `Recall`. Also called the true negative rate.
@@ -87,7 +87,7 @@ class Specificity(Averaged):
 
 
 @spec
-class FBeta(Averaged):
+class FBeta(Rate):
     """(1 + β²) tp / ((1 + β²) tp + β² fn + fp): the harmonic mean of precision and recall, recall weighing β times.
 
     Fields as for `Recall`. The definition is scikit-learn's `fbeta_score`. Raises `ValueError` for a negative β.
@@ -109,7 +109,7 @@ class FBeta(Averaged):
 
 
 @spec
-class F1(Averaged):
+class F1(Rate):
     """2 tp / (2 tp + fn + fp): the harmonic mean of precision and recall.
 
     Fields as for `Recall`. The definition is scikit-learn's `f1_score`.
@@ -124,7 +124,7 @@ class F1(Averaged):
 
 
 @spec
-class StatScores(ClassMetric):
+class StatScores(Picked, ClassMetric):
     """tp, fp, tn, fn and support (tp + fn): the numbers of events, as a dict.
 
     Each is a `UInt64` of shape `(C,)`, of one class with `class_id` or for `Binary`, of all classes together with
@@ -135,27 +135,53 @@ class StatScores(ClassMetric):
     {'tp': 1, 'fp': 1, 'tn': 1, 'fn': 0, 'support': 1}
     """
 
-    task: Any
-    average: str | None = dataclasses.field(default=None, kw_only=True)
-    class_id: int | None = dataclasses.field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        check_task(self)
-        _checks.choice(self, "average", (None, "micro"))
-        _checks.one_reading(self, self.average is not None, isinstance(self.task, Binary))
-
     def read(self, counts: Mapping[str, Any]) -> dict[str, Any]:
-        events = events_of(self.task, counts)
-        if self.class_id is not None:
-            events = type(events)(*(event[self.class_id] for event in events))
-        elif self.average == "micro":
-            events = type(events)(*(event.sum() for event in events))
-        values = {"tp": events.tp, "fp": events.fp, "tn": events.tn, "fn": events.fn, "support": events.tp + events.fn}
-        return {name: value.to_float() if self.task.weighted else value for name, value in values.items()}
+        return self.picked(events_of(self.task, counts)).scores(self.task)
 
 
 @spec
-class ConfusionMatrix(ClassMetric):
+class ExactMatch(Metric):
+    """n right / n: the share of examples of which everything is predicted right, the subset accuracy of `Multilabel`.
+
+    Labels that are ignored are not judged; an example is invalid where any other label is, and absent where all are
+    ignored. Of `Binary` and `Multiclass` it is the accuracy. Weights are one per example. NaN without examples. The
+    definition is scikit-learn's `accuracy_score`.
+
+    >>> from streammetrics import Multilabel
+    >>> float(ExactMatch(Multilabel(2, "labels"))([[0, 1], [1, 1]], [[0, 1], [0, 1]]))
+    0.5
+    """
+
+    task: Any
+
+    def __post_init__(self) -> None:
+        check_task(self)
+
+    @property
+    def statistic(self) -> Statistic:
+        kind = statistics.ExactMatches if isinstance(self.task, Multilabel) else statistics.ClassCounts
+        return kind(counted(self.task))
+
+    def read(self, counts: Mapping[str, Any]) -> Array:
+        if isinstance(self.task, Multilabel):
+            wrong, right = counts["matches"]
+        else:
+            events = events_of(self.task, counts)
+            pairs = isinstance(self.task, Binary)
+            right, wrong = (
+                (events.tp + events.tn, events.fp + events.fn) if pairs else (events.tp.sum(), events.fn.sum())
+            )
+        return divided(right.to_float(), (right + wrong).to_float()).settled("nan", counts)
+
+
+def whole_table(task: Any) -> Statistic:
+    """The statistic that holds every pair of classes, the one of other metrics where that does."""
+    counts = statistics.ClassCounts(counted(task))
+    return counts if "cells" in counts.accumulators else statistics.Confusion(counts.task)
+
+
+@spec
+class ConfusionMatrix(Metric):
     """n[i, j]: how many examples of class i were predicted as class j; rows are true classes.
 
     `Multiclass` (C, C), `Binary` (2, 2), `Multilabel` (L, 2, 2), as `UInt64`. With `normalize` a share, floating:
@@ -178,8 +204,7 @@ class ConfusionMatrix(ClassMetric):
 
     @property
     def statistic(self) -> Statistic:
-        counts = statistics.ClassCounts(counted(self.task))
-        return counts if "cells" in counts.accumulators else statistics.Confusion(counts.task)
+        return whole_table(self.task)
 
     def read(self, counts: Mapping[str, Any]) -> Any:
         cells = counts["cells"]

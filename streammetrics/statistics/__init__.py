@@ -1,7 +1,27 @@
 """What is counted: statistics that metrics share."""
 
-from streammetrics.statistics._classes import ClassCounts, Confusion
-from streammetrics.statistics._losses import LogLosses
+from streammetrics.statistics._classes import ClassCounts, Confusion, ExactMatches
+from streammetrics.statistics._losses import BrierLosses, HingeLosses, LogLosses
+from streammetrics.statistics._ranks import LabelRankings, TopHits
+from streammetrics.statistics._regression import AbsoluteErrors, NumberPairs, Residuals, SquaredErrors
+from streammetrics.statistics._thresholds import ThresholdCounts
 from streammetrics.statistics._values import Extrema, Moments, Sums
 
-__all__ = ["ClassCounts", "Confusion", "Extrema", "LogLosses", "Moments", "Sums"]
+__all__ = [
+    "AbsoluteErrors",
+    "BrierLosses",
+    "ClassCounts",
+    "Confusion",
+    "ExactMatches",
+    "Extrema",
+    "HingeLosses",
+    "LabelRankings",
+    "LogLosses",
+    "Moments",
+    "NumberPairs",
+    "Residuals",
+    "SquaredErrors",
+    "Sums",
+    "ThresholdCounts",
+    "TopHits",
+]

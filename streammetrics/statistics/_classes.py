@@ -5,8 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
+from streammetrics import _checks
 from streammetrics._spec import spec
-from streammetrics._statistic import Add
+from streammetrics._statistic import ABSENT, Add
 from streammetrics._tasks import Multiclass, Multilabel
 from streammetrics.accumulators import Accumulator, Count, Sum
 from streammetrics.statistics._predictions import Predictions
@@ -81,3 +82,31 @@ class Confusion(Predictions):
         read = self.task.read(*(batch[name] for name in self.reads))
         label, faults = self.task.label(read)
         return {"cells": Add(cell=read.targets * self.task.num_classes + label)}, faults
+
+
+@spec
+class ExactMatches(Predictions):
+    """Whether all labels of an example that are not ignored are right: `matches` is (2,), of misses and of matches.
+
+    `Multilabel` only.
+    """
+
+    def __post_init__(self) -> None:
+        _checks.kind_of_task(self, Multilabel, "ClassCounts holds the others")
+
+    @property
+    def accumulators(self) -> dict[str, Accumulator]:
+        return {"matches": table(self.task, (2,))}
+
+    def observe(self, **batch: Any) -> tuple[dict[str, Add], dict[str, Array]]:
+        read = self.task.read(*(batch[name] for name in self.reads))
+        faults, absent = of_rows(read.faults, read.targets.shape)
+        right = self.task.positive(read.predictions) == (read.targets == 1)
+        return {"matches": Add(cell=jnp.all(right | absent, -1).astype(jnp.int32))}, faults
+
+
+def of_rows(faults: dict[str, Array], shape: tuple[int, ...]) -> tuple[dict[str, Array], Array]:
+    """The faults of elements as faults of their rows, and which elements are absent: those fault no row."""
+    absent = faults.get(ABSENT, jnp.zeros(shape, bool))
+    of_row = {reason: jnp.any(mask & ~absent, -1) for reason, mask in faults.items() if reason != ABSENT}
+    return of_row | {ABSENT: jnp.all(absent, -1)}, absent

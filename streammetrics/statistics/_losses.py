@@ -1,28 +1,29 @@
 """What is counted of the losses of predictions."""
 
+from abc import abstractmethod
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
+from streammetrics import _checks
+from streammetrics._rows import greatest, widened
 from streammetrics._spec import spec
 from streammetrics._statistic import Add
-from streammetrics._tasks import NAN, REASONS, Multiclass, Read
+from streammetrics._tasks import NAN, REASONS, Multiclass, Multilabel, Read
 from streammetrics.accumulators import Accumulator, Moments
 from streammetrics.statistics._predictions import Predictions
 
 UNNORMALISED = "probabilities that do not sum to 1"
 INFINITE = "infinite loss"
 
+Losses = tuple[Array, dict[str, Array]]
+"""The loss of each example (of `Multilabel` of each element), and the faults found on the way."""
 
-@spec
-class LogLosses(Predictions):
-    """Moments of −log p(target) of each example, and of each label of `Multilabel`."""
 
-    def __post_init__(self) -> None:
-        if self.task.inputs not in ("logits", "probabilities"):
-            raise ValueError(f"LogLosses: inputs are {self.task.inputs!r}, but must be 'logits' or 'probabilities'")
+class PredictionLosses(Predictions):
+    """Moments of a loss of each example, and of each element of `Multilabel`."""
 
     @property
     def weighted(self) -> bool:
@@ -34,35 +35,121 @@ class LogLosses(Predictions):
 
     @property
     def accumulators(self) -> dict[str, Accumulator]:
-        return {"loss": Moments()}
+        return {"loss": Moments(self.shape)}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The axes of the loss that are kept."""
+        return ()
+
+    @abstractmethod
+    def losses(self, read: Read, eps: float) -> Losses:
+        """The losses of a batch; `eps` is that of the predictions' dtype as they came."""
 
     def observe(self, **batch: Any) -> tuple[dict[str, Add], dict[str, Array]]:
         predictions, targets = (batch[name] for name in self.reads)
         read = self.task.read(predictions, targets)
-        eps = float(jnp.finfo(predictions.dtype).eps)
-        of_task = _of_classes if isinstance(self.task, Multiclass) else _of_elements
-        loss, faults = of_task(read, self.task.inputs, eps)
+        loss, faults = self.losses(read, float(jnp.finfo(predictions.dtype).eps))
+        finite = jnp.isfinite(loss)
+        if self.shape and isinstance(self.task, Multiclass):
+            finite = jnp.all(finite, -1)
         # A certain prediction may be wrong, and infinities alone have no distribution: both give no finite loss.
-        return {"loss": Add(loss)}, {**read.faults, **faults, INFINITE: ~jnp.isfinite(loss)}
+        return {"loss": Add(loss)}, {**read.faults, **faults, INFINITE: ~finite}
 
 
-def _of_classes(read: Read, inputs: str, eps: float) -> tuple[Array, dict[str, Array]]:
-    scores = read.predictions
-    own = jnp.clip(read.targets, 0, scores.shape[-1] - 1)[..., None]
-    mine = jnp.take_along_axis(scores, own, -1, mode="promise_in_bounds")[..., 0]
-    if inputs == "logits":
-        total = jax.nn.logsumexp(scores, -1)
-        return total - mine, {NAN: jnp.any(jnp.isnan(scores), -1)}
-    total = jnp.sum(scores, -1)
-    return _clipped_loss(mine, eps), {NAN: jnp.isnan(total), UNNORMALISED: jnp.abs(total - 1) > eps**0.5}
+@spec
+class LogLosses(PredictionLosses):
+    """Moments of −log p(target)."""
+
+    def __post_init__(self) -> None:
+        _checks.inputs(self, "logits", "probabilities")
+
+    def losses(self, read: Read, eps: float) -> Losses:
+        if not isinstance(self.task, Multiclass):
+            if self.task.inputs == "logits":
+                return jax.nn.softplus(_against(read)), {}
+            return _log_loss(_of_target(read), eps), {}
+        scores, best, faults = _of_rows(read)
+        own = jnp.clip(read.targets, 0, scores.shape[-1] - 1)[..., None]
+        mine = jnp.take_along_axis(scores, own, -1, mode="promise_in_bounds")[..., 0]
+        if self.task.inputs == "logits":
+            return jnp.log(jnp.sum(jnp.exp(scores - best[..., None]), -1)) + (best - mine), faults
+        return _log_loss(mine, eps), faults | _unnormalised(scores, eps)
 
 
-def _of_elements(read: Read, inputs: str, eps: float) -> tuple[Array, dict[str, Array]]:
-    right = read.targets == 1
-    if inputs == "logits":
-        return jax.nn.softplus(jnp.where(right, -read.predictions, read.predictions)), {}
-    return _clipped_loss(jnp.where(right, read.predictions, 1 - read.predictions), eps), {}
+@spec
+class BrierLosses(PredictionLosses):
+    """Moments of (p − y)², of `Multiclass` summed over the classes."""
+
+    def __post_init__(self) -> None:
+        _checks.inputs(self, "logits", "probabilities")
+
+    def losses(self, read: Read, eps: float) -> Losses:
+        logits = self.task.inputs == "logits"
+        if not isinstance(self.task, Multiclass):
+            return jnp.square(jax.nn.sigmoid(_against(read)) if logits else 1 - _of_target(read)), {}
+        scores, best, faults = _of_rows(read)
+        if not logits:
+            faults |= _unnormalised(scores, eps)
+        share = jnp.exp(scores - best[..., None]) if logits else scores
+        mine = _is_target(read, scores)
+        others = jnp.where(mine, 0, share)
+        wrong, squares = jnp.sum(others, -1), jnp.sum(others * others, -1)
+        # What the others have is what the target lacks: 1 − p would have lost the digits of a small loss.
+        whole = wrong + jnp.sum(jnp.where(mine, share, 0), -1) if logits else jnp.ones_like(wrong)
+        missing = wrong if logits else 1 - jnp.sum(jnp.where(mine, share, 0), -1)
+        return (squares + missing * missing) / (whole * whole), faults
 
 
-def _clipped_loss(probability: Array, eps: float) -> Array:
+@spec
+class HingeLosses(PredictionLosses):
+    """Moments of max(0, 1 − margin): of each class with `one_against_all`, of each label of `Multilabel`."""
+
+    one_against_all: bool = False
+
+    def __post_init__(self) -> None:
+        _checks.inputs(self, "logits", "scores")
+        if not isinstance(self.task, Multiclass):
+            object.__setattr__(self, "one_against_all", False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.task.classes,) if self.one_against_all or isinstance(self.task, Multilabel) else ()
+
+    def losses(self, read: Read, eps: float) -> Losses:
+        if not isinstance(self.task, Multiclass):
+            return jnp.maximum(0, 1 + _against(read)), {}
+        scores, _, faults = _of_rows(read)
+        mine = _is_target(read, scores)
+        if self.one_against_all:
+            return jnp.maximum(0, 1 + jnp.where(mine, -scores, scores)), faults
+        target = jnp.sum(jnp.where(mine, scores, 0), -1)
+        return jnp.maximum(0, 1 - target + jnp.max(jnp.where(mine, -jnp.inf, scores), -1)), faults
+
+
+def _against(read: Read) -> Array:
+    """Scores of `Binary` and `Multilabel`, turned so that less is right."""
+    return jnp.where(read.targets == 1, -read.predictions, read.predictions)
+
+
+def _of_target(read: Read) -> Array:
+    """The probability of what is true."""
+    return jnp.where(read.targets == 1, read.predictions, 1 - read.predictions)
+
+
+def _of_rows(read: Read) -> tuple[Array, Array, dict[str, Array]]:
+    """Scores of `Multiclass`, the greatest of each row, and which rows have NaN."""
+    _, best = greatest(read.predictions)
+    return widened(read.predictions), best, {NAN: jnp.isnan(best)}
+
+
+def _is_target(read: Read, scores: Array) -> Array:
+    return lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim - 1) == read.targets[..., None]
+
+
+def _unnormalised(probabilities: Array, eps: float) -> dict[str, Array]:
+    return {UNNORMALISED: jnp.abs(jnp.sum(probabilities, -1) - 1) > eps**0.5}
+
+
+def _log_loss(probability: Array, eps: float) -> Array:
     return -jnp.log(jnp.clip(probability, eps, 1 - eps))

@@ -1,0 +1,138 @@
+"""What is counted of predicted numbers: their errors, and how they vary with the targets."""
+
+import functools
+from abc import abstractmethod
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from streammetrics import _checks, accumulators
+from streammetrics._jax import float_dtype
+from streammetrics._spec import spec
+from streammetrics._statistic import Add, Statistic
+
+NAN = "NaN value"
+INFINITE = "infinite value or error"
+
+
+@spec
+class Numbers(Statistic):
+    """A statistic of predicted numbers and targets: one of each for every example, or `outputs` along the last axis.
+
+    An example is invalid where any of its outputs is.
+    """
+
+    outputs: int | None = None
+    predictions: str = "predictions"
+    targets: str = "targets"
+    weights: str = "weights"
+
+    weighted = True
+
+    def __post_init__(self) -> None:
+        if self.outputs is not None and self.outputs < 1:
+            raise ValueError(f"{type(self).__name__}: outputs is {self.outputs}, but must be at least 1")
+        entries = (self.predictions, self.targets, self.weights)
+        if len(set(entries)) < 3:
+            raise ValueError(
+                f"{type(self).__name__}: predictions, targets and weights are named {entries}, but must be three"
+            )
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.predictions, self.targets)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return (NAN, INFINITE)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return () if self.outputs is None else (self.outputs,)
+
+    def leading_axes(self, **batch: Array) -> int:
+        predictions, targets = (batch[name] for name in self.reads)
+        if self.outputs is not None and (predictions.ndim == 0 or predictions.shape[-1] != self.outputs):
+            _checks.refuse(
+                ValueError,
+                f"{self.predictions} have shape {predictions.shape}, but the last axis must have {self.outputs} "
+                "entries, one per output",
+            )
+        if predictions.ndim == 0:
+            _checks.refuse(ValueError, f"{self.predictions} is a scalar, but must have one value per example")
+        _checks.same_shape(self.targets, targets, predictions.shape, "that of the predictions")
+        return predictions.ndim - len(self.shape)
+
+    @abstractmethod
+    def amounts(self, predictions: Array, targets: Array) -> dict[str, Array]:
+        """What each example adds to each accumulator."""
+
+    def observe(self, **batch: Any) -> tuple[dict[str, Add], dict[str, Array]]:
+        predictions, targets = (_floating(batch[name]) for name in self.reads)
+        examples = predictions.ndim - len(self.shape)
+
+        def of_example(mask: Array) -> Array:
+            return jnp.any(mask, tuple(range(examples, mask.ndim)))
+
+        amounts = self.amounts(predictions, targets)
+        # Numbers may be finite, and their difference or its square beyond the range of what holds the sums.
+        wide = [jnp.abs(amount.astype(jnp.float32)) == jnp.inf for amount in (predictions, targets, *amounts.values())]
+        faults = {
+            NAN: of_example(jnp.isnan(predictions) | jnp.isnan(targets)),
+            INFINITE: functools.reduce(jnp.logical_or, map(of_example, wide)),
+        }
+        return {name: Add(amount) for name, amount in amounts.items()}, faults
+
+
+@spec
+class SquaredErrors(Numbers):
+    """Moments of (prediction − target)²."""
+
+    @property
+    def accumulators(self) -> dict[str, accumulators.Accumulator]:
+        return {"errors": accumulators.Moments(self.shape)}
+
+    def amounts(self, predictions: Array, targets: Array) -> dict[str, Array]:
+        return {"errors": jnp.square(predictions - targets)}
+
+
+@spec
+class AbsoluteErrors(Numbers):
+    """Moments of |prediction − target|."""
+
+    @property
+    def accumulators(self) -> dict[str, accumulators.Accumulator]:
+        return {"errors": accumulators.Moments(self.shape)}
+
+    def amounts(self, predictions: Array, targets: Array) -> dict[str, Array]:
+        return {"errors": jnp.abs(predictions - targets)}
+
+
+@spec
+class Residuals(Numbers):
+    """Moments of the residuals, target − prediction, and of the targets."""
+
+    @property
+    def accumulators(self) -> dict[str, accumulators.Accumulator]:
+        return {"residuals": accumulators.Moments(self.shape), "targets": accumulators.Moments(self.shape)}
+
+    def amounts(self, predictions: Array, targets: Array) -> dict[str, Array]:
+        return {"residuals": targets - predictions, "targets": targets}
+
+
+@spec
+class NumberPairs(Numbers):
+    """Co-moments of predictions (x) and targets (y)."""
+
+    @property
+    def accumulators(self) -> dict[str, accumulators.Accumulator]:
+        return {"pairs": accumulators.CoMoments(self.shape)}
+
+    def amounts(self, predictions: Array, targets: Array) -> dict[str, Array]:
+        return {"pairs": jnp.stack([predictions, targets], -1)}
+
+
+def _floating(numbers: Array) -> Array:
+    """Numbers in float32 (float64 under x64)."""
+    return numbers.astype(float_dtype())

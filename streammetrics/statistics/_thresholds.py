@@ -1,0 +1,54 @@
+"""What is counted at given thresholds."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from streammetrics import _checks
+from streammetrics._rows import greatest, widened
+from streammetrics._spec import spec
+from streammetrics._statistic import Add
+from streammetrics._tasks import NAN, Binary, Multiclass, check_thresholds, cut
+from streammetrics.accumulators import Accumulator
+from streammetrics.statistics._classes import table
+from streammetrics.statistics._predictions import Predictions
+
+
+@spec
+class ThresholdCounts(Predictions):
+    """Between which thresholds the scores lie, by target: `cells` is (2, T + 1), rows are what is false and true.
+
+    The cell of a score is how many of the T thresholds, in ascending order, are strictly below it. Of `Multiclass`
+    (C, 2, T + 1), the score of each class against the rest; of `Multilabel` (L, 2, T + 1).
+    """
+
+    thresholds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _checks.inputs(self, "logits", "probabilities", "scores")
+        if not self.thresholds:
+            raise ValueError("ThresholdCounts: thresholds is (), but must hold at least one threshold")
+        check_thresholds(self.task, self.thresholds)
+        object.__setattr__(self, "thresholds", tuple(sorted(set(self.thresholds))))
+
+    @property
+    def accumulators(self) -> dict[str, Accumulator]:
+        classes = () if isinstance(self.task, Binary) else (self.task.classes,)
+        return {"cells": table(self.task, (*classes, 2, len(self.thresholds) + 1))}
+
+    def observe(self, **batch: Any) -> tuple[dict[str, Add], dict[str, Array]]:
+        task = self.task
+        read = task.read(*(batch[name] for name in self.reads))
+        scores, true, faults = widened(read.predictions), read.targets, read.faults
+        if isinstance(task, Multiclass):
+            faults = {NAN: jnp.isnan(greatest(read.predictions)[1]), **faults}
+            true = (lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim - 1) == true[..., None]).astype(jnp.int32)
+        cuts = np.array([cut(task.inputs, threshold) for threshold in self.thresholds]).astype(scores.dtype)
+        cell = jnp.searchsorted(cuts, scores, side="left", method="scan_unrolled").astype(jnp.int32)
+        cell = true * (len(cuts) + 1) + cell
+        if not isinstance(task, Binary):
+            each = lax.broadcasted_iota(jnp.int32, cell.shape, cell.ndim - 1)
+            cell = jnp.where((true == 0) | (true == 1), each * 2 * (len(cuts) + 1) + cell, -1)
+        return {"cells": Add(cell=cell)}, faults
