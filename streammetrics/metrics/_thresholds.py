@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from streammetrics import _checks, statistics
 from streammetrics._spec import spec
@@ -46,8 +47,7 @@ class StatScoresAt(Picked):
         # What is in the cells from each on: the scores above the threshold before it.
         above = jax.lax.associative_scan(operator.add, cells, reverse=True, axis=cells.ndim - 1)
         ascending = sorted(set(self.thresholds))
-        at = [ascending.index(threshold) + 1 for threshold in self.thresholds]
-        (fp, tp), (negatives, positives) = (
-            (above[..., row, columns] for row in range(2)) for columns in (jax.numpy.array(at), slice(1))
-        )
+        at = jnp.array([ascending.index(threshold) + 1 for threshold in self.thresholds])
+        fp, tp = (above[..., target, at] for target in (0, 1))
+        negatives, positives = (above[..., target, :1] for target in (0, 1))
         return self.picked(Events(tp, fp, positives - tp, negatives - fp)).scores(self.task)
