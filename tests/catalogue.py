@@ -76,6 +76,16 @@ def values(*names: str) -> Callable[[np.random.Generator], Batch]:
     return make
 
 
+def numbers(*outputs: int, targets: str = "targets") -> Callable[[np.random.Generator], Batch]:
+    def make(rng: np.random.Generator) -> Batch:
+        due = (rng.normal(size=(ROWS, *outputs)) * 10 + 3).astype(np.float32)
+        predictions = (due + rng.normal(size=due.shape)).astype(np.float32)
+        predictions[rng.random(ROWS) < 0.1] = rng.choice([np.nan, np.inf])
+        return {"predictions": predictions, targets: due, "weights": _weights(rng, True)}
+
+    return make
+
+
 def _weights(rng: np.random.Generator, fractions: bool) -> np.ndarray:
     whole = rng.integers(0, 4, ROWS)
     return (whole / 4).astype(np.float32) if fractions else whole.astype(np.int32)
@@ -144,6 +154,18 @@ COUNTED = [
     Case("log loss", sm.LogLoss(FRACTIONS), multiclass(FRACTIONS)),
     Case("log loss of labels", sm.LogLoss(LABELS), multilabel(LABELS)),
     Case("log loss of logits", sm.LogLoss(THREE), multiclass(THREE)),
+    Case("brier", sm.Brier(FRACTIONS), multiclass(FRACTIONS)),
+    Case("hinge", sm.HingeLoss(THREE), multiclass(THREE)),
+    Case("hinge of labels", sm.HingeLoss(LABEL_FRACTIONS, average=None), multilabel(LABEL_FRACTIONS)),
+    Case("top k", sm.TopKAccuracy(WIDE, k=3), multiclass(WIDE)),
+    Case("exact match", sm.ExactMatch(LABELS), multilabel(LABELS)),
+    Case("label ranking", sm.LabelRankingAveragePrecision(LABELS), multilabel(LABELS)),
+    Case("thresholds", sm.StatScoresAt(PROBABILITY, (0.2, 0.7, 0.5)), binary(PROBABILITY)),
+    Case("thresholds of classes", sm.StatScoresAt(THREE, (0.3, 0.6)), multiclass(THREE)),
+    Case("squared errors", sm.MeanSquaredError(), numbers()),
+    Case("absolute errors", sm.MeanAbsoluteError(targets="y"), numbers(targets="y")),
+    Case("residuals", sm.R2(2), numbers(2)),
+    Case("number pairs", sm.PearsonCorrelation(), numbers()),
     Case("mean", sm.Mean("loss"), values("loss")),
     Case("exact mean", sm.Mean("loss", exact=True), values("loss")),
     Case("sum", sm.Sum("loss"), values("loss")),
@@ -170,6 +192,31 @@ READ = [
     Case("precision over all", sm.Precision(THREE, over="all", undefined="nan"), multiclass(THREE)),
     Case("micro specificity", sm.Specificity(THREE, average="micro"), multiclass(THREE)),
     Case("scores of one class", sm.StatScores(THREE, class_id=0), multiclass(THREE)),
+    Case("balanced accuracy", sm.BalancedAccuracy(THREE, adjusted=True), multiclass(THREE)),
+    Case("negative predictive value", sm.NegativePredictiveValue(LOGIT), binary(LOGIT)),
+    Case("jaccard", sm.Jaccard(THREE, average="weighted"), multiclass(THREE)),
+    Case("mean iou", sm.MeanIoU(LOGIT), binary(LOGIT)),
+    Case("dice", sm.Dice(THREE, over="all"), multiclass(THREE)),
+    Case("hamming loss", sm.HammingLoss(LABELS), multilabel(LABELS)),
+    Case("matthews", sm.MatthewsCorrelation(THREE), multiclass(THREE)),
+    Case("matthews of labels", sm.MatthewsCorrelation(LABELS, average=None), multilabel(LABELS)),
+    Case("kappa", sm.CohenKappa(WIDE), multiclass(WIDE)),
+    Case("weighted kappa", sm.CohenKappa(IDS, "quadratic"), multiclass(IDS)),
+    Case("false positives", sm.FalsePositiveRate(THREE, class_id=2), multiclass(THREE)),
+    Case("false negatives", sm.FalseNegativeRate(WEIGHED), binary(WEIGHED)),
+    Case("false discoveries", sm.FalseDiscoveryRate(THREE), multiclass(THREE)),
+    Case("informedness", sm.Informedness(THREE, undefined="nan"), multiclass(THREE)),
+    Case("markedness", sm.Markedness(THREE, average="micro"), multiclass(THREE)),
+    Case("likelihood ratios", sm.LikelihoodRatios(FRACTIONS), multiclass(FRACTIONS)),
+    Case("prevalence", sm.Prevalence(THREE), multiclass(THREE)),
+    Case("predicted positives", sm.PredictedPositiveRate(LOGIT), binary(LOGIT)),
+    Case("exact match of classes", sm.ExactMatch(THREE), multiclass(THREE)),
+    Case("perplexity", sm.Perplexity(THREE), multiclass(THREE)),
+    Case("label ranking loss", sm.LabelRankingLoss(LABELS), multilabel(LABELS)),
+    Case("coverage error", sm.CoverageError(LABELS), multilabel(LABELS)),
+    Case("root of squared errors", sm.RootMeanSquaredError(), numbers()),
+    Case("explained variance", sm.ExplainedVariance(2, average="variance"), numbers(2)),
+    Case("report", sm.classification_report(THREE), multiclass(THREE)),
     Case("scores together", sm.StatScores(FRACTIONS, average="micro"), multiclass(FRACTIONS)),
 ]
 

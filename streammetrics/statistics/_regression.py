@@ -5,10 +5,12 @@ from abc import abstractmethod
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from streammetrics import _checks, accumulators
 from streammetrics._jax import float_dtype
+from streammetrics._rows import widened
 from streammetrics._spec import spec
 from streammetrics._statistic import Add, Statistic
 
@@ -70,6 +72,8 @@ class Numbers(Statistic):
 
     def observe(self, **batch: Any) -> tuple[dict[str, Add], dict[str, Array]]:
         predictions, targets = (_floating(batch[name]) for name in self.reads)
+        dtype = np.promote_types(predictions.dtype, targets.dtype)
+        predictions, targets = predictions.astype(dtype), targets.astype(dtype)
         examples = predictions.ndim - len(self.shape)
 
         def of_example(mask: Array) -> Array:
@@ -134,5 +138,5 @@ class NumberPairs(Numbers):
 
 
 def _floating(numbers: Array) -> Array:
-    """Numbers in float32 (float64 under x64)."""
-    return numbers.astype(float_dtype())
+    """Numbers in at least 32 bits, integers as floats of the default size."""
+    return widened(numbers if jnp.issubdtype(numbers.dtype, jnp.floating) else numbers.astype(float_dtype()))

@@ -21,7 +21,8 @@ class ThresholdCounts(Predictions):
     """Between which thresholds the scores lie, by target: `cells` is (2, T + 1), rows are what is false and true.
 
     The cell of a score is how many of the T thresholds, in ascending order, are strictly below it. Of `Multiclass`
-    (C, 2, T + 1), the score of each class against the rest; of `Multilabel` (L, 2, T + 1).
+    (C, 2, T + 1), the score of each class against the rest, of logits the probability in their softmax; of `Multilabel`
+    (L, 2, T + 1).
     """
 
     thresholds: tuple[float, ...]
@@ -42,10 +43,15 @@ class ThresholdCounts(Predictions):
         task = self.task
         read = task.read(*(batch[name] for name in self.reads))
         scores, true, faults = widened(read.predictions), read.targets, read.faults
+        inputs = task.inputs
         if isinstance(task, Multiclass):
-            faults = {NAN: jnp.isnan(greatest(read.predictions)[1]), **faults}
+            best = greatest(read.predictions)[1][..., None]
+            faults = {NAN: jnp.isnan(best[..., 0]), **faults}
             true = (lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim - 1) == true[..., None]).astype(jnp.int32)
-        cuts = np.array([cut(task.inputs, threshold) for threshold in self.thresholds]).astype(scores.dtype)
+            if inputs == "logits":
+                share = jnp.exp(jnp.where(scores == best, 0, scores - best))
+                scores, inputs = share / jnp.sum(share, -1, keepdims=True), "probabilities"
+        cuts = np.array([cut(inputs, threshold) for threshold in self.thresholds]).astype(scores.dtype)
         cell = jnp.searchsorted(cuts, scores, side="left", method="scan_unrolled").astype(jnp.int32)
         cell = true * (len(cuts) + 1) + cell
         if not isinstance(task, Binary):
