@@ -4,11 +4,6 @@ Every comparison runs in one process on the same device arrays. Both sides are c
 the same answers; then they are timed in turn (ours, by hand, ours, …), each time until the device is done.
 """
 
-import argparse
-import dataclasses
-import os
-import platform
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,46 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from measuring import Row, interleaved, options, quartiles, same, show
 
 import streammetrics as sm
 
-Run = Callable[[], Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One line of the table: microseconds, or a ratio of paired times, by quartiles."""
-
-    name: str
-    quartiles: tuple[float, float, float]
-    best: float
-    """The least time, or the ratio of the least times: what is left when the machine is not disturbed."""
-    unit: str
-    target: float | None = None
-    note: str = ""
-
-    def cells(self) -> tuple[str, ...]:
-        low, median, high = (f"{value:.2f}" for value in self.quartiles)
-        target = "" if self.target is None else f"≤ {self.target:g}"
-        verdict = "" if self.target is None else "met" if self.quartiles[1] <= self.target else "missed"
-        return self.name, median, f"{low} – {high}", f"{self.best:.2f}", self.unit, target, verdict, self.note
-
-
-HEAD = ("", "median", "quartiles", "of minima", "unit", "target", "", "")
-
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few repetitions, short scans: only to see that it runs")
-    parser.add_argument("--repeats", type=int, help="timed repetitions of each side (default: 51, or 5 with --quick)")
-    options = parser.parse_args()
-    jax.config.update("jax_platforms", "cpu")
-    repeats = options.repeats or (5 if options.quick else 51)
-    share = 10 if options.quick else 1
-
-    print(f"JAX {jax.__version__} on {jax.default_backend()}, streammetrics {sm.__version__}")
-    print(f"Python {platform.python_version()}, {threads()} threads, load {load()}, {repeats} repetitions")
-    print()
+    repeats, share = options(__doc__)
     rows = eager(repeats, calls=200 // share)
     for batch, classes, steps, target in ((256, 10, 400, 3), (4096, 10, 100, 2), (256, 1000, 50, None)):
         rows += scanned(repeats, batch, classes, max(steps // share, 1), target)
@@ -131,9 +93,6 @@ def _by_hand(carry: tuple[Array, Array, Array], x: Array, y: Array, loss: Array)
     return right + jnp.sum(jnp.argmax(x, -1) == y), total + jnp.sum(loss), count + x.shape[0]
 
 
-# Measuring
-
-
 def batches(steps: int, batch: int, classes: int) -> tuple[Array, Array, Array]:
     """Stacked logits, class ids and losses, on the device."""
     keys = jax.random.split(jax.random.key(0), 3)
@@ -141,48 +100,6 @@ def batches(steps: int, batch: int, classes: int) -> tuple[Array, Array, Array]:
     y = jax.random.randint(keys[1], (steps, batch), 0, classes)
     loss = jax.random.uniform(keys[2], (steps, batch))
     return jax.block_until_ready((x, y, loss))
-
-
-def interleaved(sides: list[Run], repeats: int, calls: int) -> list[np.ndarray]:
-    """Microseconds a call of each side, one after the other in every repetition."""
-    for side in sides:
-        for _ in range(3):
-            jax.block_until_ready(side())
-    times = np.empty((len(sides), repeats))
-    for repeat in range(repeats):
-        for number, side in enumerate(sides):
-            start = time.perf_counter()
-            for _ in range(calls):
-                jax.block_until_ready(side())
-            times[number, repeat] = (time.perf_counter() - start) / calls * 1e6
-    return list(times)
-
-
-def quartiles(values: np.ndarray) -> tuple[float, float, float]:
-    low, median, high = np.percentile(values, (25, 50, 75))
-    return float(low), float(median), float(high)
-
-
-def same(ours: Any, by_hand: Any, rtol: float = 1e-6) -> None:
-    """Both sides must have counted the same before they are timed."""
-    np.testing.assert_allclose(np.asarray(ours), np.asarray(by_hand), rtol=rtol)
-
-
-def threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def load() -> str:
-    """How busy the machine was in the last minute: timings on a busy machine mean little."""
-    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-
-
-def show(rows: list[Row]) -> None:
-    table = [HEAD, *(row.cells() for row in rows)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(HEAD))]
-    for line in table:
-        first, *rest = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print("  ".join([first, *rest]).rstrip())
 
 
 if __name__ == "__main__":

@@ -1,16 +1,20 @@
-"""The greatest score of each row and its place: the one function that decides how, by static shape and platform.
+"""Reductions of rows of scores: the one place that decides how they are read, by static shape and platform.
 
-On CPU `jnp.argmax` takes many times as long as `jnp.max`, because it reduces the axis that lies in a line, which does
-not vectorise for pairs of score and place; and `jnp.max` overlooks NaN there. Wide rows are therefore cut into parts,
-and the same places of all parts are compared at once, which does: a tournament, in which NaN wins.
+On CPU `jnp.argmax` takes many times as long as `jnp.max`, because reducing the axis that lies in a line does not
+vectorise for pairs of score and place; `jnp.max` overlooks NaN there; and a sum of what is computed from wide rows
+first writes all of it. Wide rows are therefore cut into parts, and the same places of all parts are joined at once,
+which vectorises. So the greatest is found by a tournament, in which NaN wins.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from streammetrics._double import compensated
 from streammetrics._wide import Pair
 
 NARROW = 40
@@ -37,27 +41,62 @@ def _plain(scores: Array) -> tuple[Array, Array]:
     return place, jnp.take_along_axis(scores, place[..., None], -1, mode="promise_in_bounds")[..., 0]
 
 
+def ahead(scores: Array, score: Array, place: Array) -> tuple[Array, Array]:
+    """Of each row how many scores come before a given one of it, int32, and whether it has NaN.
+
+    Greater ones do, and equal ones of lower places: its rank from 0, by comparisons alone.
+    """
+    places = lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim - 1)
+    before = (scores > score[..., None]) | ((scores == score[..., None]) & (places < place[..., None]))
+    return _reduced((before.astype(jnp.int32), jnp.isnan(scores)), (np.int32(0), np.bool_(False)), _count_and_any)
+
+
+def total(terms: Array) -> Array:
+    """The sum of each row; rounding does not grow with its width."""
+    zero = terms.dtype.type(0)
+    high, low = _reduced((terms, jnp.zeros_like(terms)), (zero, zero), compensated)
+    return high + low
+
+
 def _tournament(scores: Array) -> tuple[Array, Array]:
-    examples, width = scores.shape[:-1], scores.shape[-1]
+    value = widened(scores)
+    places = lax.broadcasted_iota(jnp.int32, value.shape, value.ndim - 1)
+    lowest = value.dtype.type(-math.inf), np.int32(2**31 - 1)
+    value, place = _by_parts((value, places), lowest, _winner, PARTS[scores.dtype.itemsize])
+    return place, value
+
+
+def _reduced(rows: Pair, start: Any, join: Callable[[Pair, Pair], Pair]) -> Pair:
+    """The reduction of each row of a pair of arrays by an associative and commutative function."""
+    axis = rows[0].ndim - 1
+    if rows[0].shape[axis] <= NARROW:
+        return lax.reduce(rows, start, join, (axis,))
+    return lax.platform_dependent(
+        *rows,
+        cpu=lambda *rows: _by_parts(rows, start, join, PARTS[4]),
+        default=lambda *rows: lax.reduce(rows, start, join, (axis,)),
+    )
+
+
+def _by_parts(rows: Any, start: Any, join: Callable[[Any, Any], Any], most: int) -> Any:
+    """The reduction of each row, so that the same places of all parts are joined at once."""
+    examples, width = rows[0].shape[:-1], rows[0].shape[-1]
     count = math.prod(examples)
-    value = widened(scores).reshape(count, width)
-    pair = value, lax.broadcasted_iota(jnp.int32, value.shape, 1)
+    rows = tuple(x.reshape(count, width) for x in rows)
     left = []
-    most = PARTS[scores.dtype.itemsize]
     while width > NARROW:
         most = min(most, width // LANES)
         parts = next((parts for parts in range(most, 3 * most // 4, -1) if width % parts == 0), most)
         width = width // parts
-        left.append(tuple(x[:, width * parts :] for x in pair))
-        pair = _winners(tuple(x[:, : width * parts].reshape(count, parts, width) for x in pair))
-    value, place = _winners(tuple(jnp.concatenate(parts, 1) for parts in zip(pair, *left, strict=True)))
-    return place.reshape(examples), value.reshape(examples)
+        left.append(tuple(x[:, width * parts :] for x in rows))
+        rows = tuple(x[:, : width * parts].reshape(count, parts, width) for x in rows)
+        rows = lax.reduce(rows, start, join, (1,))
+    rows = tuple(jnp.concatenate(parts, 1) for parts in zip(rows, *left, strict=True))
+    return tuple(x.reshape(examples) for x in lax.reduce(rows, start, join, (1,)))
 
 
-def _winners(pair: tuple[Array, ...]) -> Pair:
-    """Along the axis after the first, the greatest score and its first place."""
-    lowest = pair[0].dtype.type(-math.inf), np.int32(2**31 - 1)
-    return lax.reduce(pair, lowest, _winner, (1,))
+def _count_and_any(a: Pair, b: Pair) -> Pair:
+    return a[0] + b[0], a[1] | b[1]
 
 
 def _winner(a: Pair, b: Pair) -> Pair:

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from streammetrics._double import Pair, add, from_integer, renormalised, saturated, two_product, two_sum
+from streammetrics._double import Pair, add, compensated, from_integer, renormalised, saturated, two_product, two_sum
 from streammetrics._wide import tree_sum
 from streammetrics.accumulators._base import scatter, spread
 
@@ -29,12 +29,6 @@ def weighted(value: Pair, weight: Array | None) -> Pair:
 
 def sum_rows(value: Pair) -> Pair:
     """The sum over the leading axis."""
-
-    def compensated(x: Pair, y: Pair) -> Pair:
-        # Without renormalising at every step, which is what a compiler vectorises: the errors stay small enough.
-        high, error = two_sum(x[0], y[0])
-        return high, error + (x[1] + y[1])
-
     high, low = tree_sum(compensated, *value)
     # The low words alone may be greater than what is left of high ones that cancel.
     return saturated(two_sum(high, low), high)

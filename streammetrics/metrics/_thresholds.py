@@ -19,10 +19,10 @@ class StatScoresAt(Picked):
     """tp, fp, tn, fn and support at each of some thresholds: the numbers of events, as a dict.
 
     Each is an exact `UInt64` of shape `(T,)`, in the order of `thresholds`; `(C, T)` for the classes of `Multiclass`,
-    each against the rest by its own score (of logits its probability), and for the labels of `Multilabel`; `(T,)` of one of them with `class_id`
-    and of all together with `average="micro"`. A score is positive strictly above a threshold, which is a probability
-    where the inputs are logits or probabilities, as `Binary` has it. With `weighted=True` sums in float32 (float64
-    under x64). Raises `ValueError` for predicted labels and for no thresholds.
+    each against the rest by its own score (of logits its probability), and for the labels of `Multilabel`; `(T,)` of
+    one of them with `class_id` and of all together with `average="micro"`. A score is positive strictly above a
+    threshold, which is a probability where the inputs are logits or probabilities, as `Binary` has it. With
+    `weighted=True` sums in float32 (float64 under x64). Raises `ValueError` for predicted labels and for no thresholds.
 
     >>> from streammetrics import Binary
     >>> scores = StatScoresAt(Binary("probabilities"), (0.3, 0.5))([0.4, 0.9, 0.2], [0, 1, 1])

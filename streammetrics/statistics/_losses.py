@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from streammetrics import _checks
-from streammetrics._rows import greatest, widened
+from streammetrics._rows import greatest, total, widened
 from streammetrics._spec import spec
 from streammetrics._statistic import Add
 from streammetrics._tasks import NAN, REASONS, Multiclass, Multilabel, Read
@@ -73,7 +73,7 @@ class LogLosses(PredictionLosses):
         own = jnp.clip(read.targets, 0, scores.shape[-1] - 1)[..., None]
         mine = jnp.take_along_axis(scores, own, -1, mode="promise_in_bounds")[..., 0]
         if self.task.inputs == "logits":
-            return jnp.log(jnp.sum(jnp.exp(scores - best[..., None]), -1)) + (best - mine), faults
+            return jnp.log(total(jnp.exp(scores - best[..., None]))) + (best - mine), faults
         return _log_loss(mine, eps), faults | _unnormalised(scores, eps)
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from streammetrics import _checks
-from streammetrics._rows import greatest
+from streammetrics._rows import ahead
 from streammetrics._spec import spec
 from streammetrics._statistic import Add
 from streammetrics._tasks import NAN, Multiclass, Multilabel
@@ -36,14 +36,11 @@ class TopHits(Predictions):
 
     def observe(self, **batch: Any) -> tuple[dict[str, Add], dict[str, Array]]:
         read = self.task.read(*(batch[name] for name in self.reads))
-        scores, targets = read.predictions, read.targets[..., None]
-        own = jnp.clip(targets, 0, self.task.num_classes - 1)
-        mine = jnp.take_along_axis(scores, own, -1, mode="promise_in_bounds")
-        place = lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim - 1)
-        # A rank is a count of comparisons: no row is sorted.
-        ahead = jnp.sum((scores > mine) | ((scores == mine) & (place < targets)), -1, jnp.int32)
-        cell = 2 * read.targets + (ahead < self.k).astype(jnp.int32)
-        return {"hits": Add(cell=cell)}, {NAN: jnp.isnan(greatest(scores)[1]), **read.faults}
+        own = jnp.clip(read.targets, 0, self.task.num_classes - 1)
+        mine = jnp.take_along_axis(read.predictions, own[..., None], -1, mode="promise_in_bounds")[..., 0]
+        rank, nan = ahead(read.predictions, mine, own)
+        cell = 2 * read.targets + (rank < self.k).astype(jnp.int32)
+        return {"hits": Add(cell=cell)}, {NAN: nan, **read.faults}
 
 
 @spec
