@@ -49,9 +49,13 @@ def choice(owner: Any, name: str, choices: Sequence[object], default: object = N
     if value == default:
         return
     if not any(value == known and type(value) is type(known) for known in choices):
-        *first, last = [repr(known) for known in choices]
-        due = f"{', '.join(first)} or {last}"
-        raise ValueError(f"{type(owner).__name__}: {name} is {value!r}, but must be {due}")
+        raise ValueError(f"{type(owner).__name__}: {name} is {value!r}, but must be {_either(choices)}")
+
+
+def _either(choices: Sequence[object]) -> str:
+    """Choices in a sentence."""
+    *first, last = [repr(known) for known in choices]
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def names(given: Mapping[str, Any], reads: Sequence[str], accepts: Sequence[str]) -> None:
@@ -73,6 +77,8 @@ def entries(batch: Mapping[str, Any]) -> dict[str, Array]:
 
 def _entry(name: str, value: Any) -> Any:
     if isinstance(value, Array):
+        if value.dtype.kind == "c":
+            refuse(TypeError, f"{name} has dtype {value.dtype}, but must be boolean, integer or floating")
         return value
     array = host_array(name, value)
     if float_dtype().itemsize == 8 or array.dtype.itemsize != 8 or not array.size:
@@ -158,8 +164,7 @@ def inputs(owner: Any, *due: str) -> None:
     """Some values are of probabilities (or what they are taken from), others of scores."""
     if owner.task.inputs not in due:
         raise ValueError(
-            f"{type(owner).__name__}: the task's inputs are {owner.task.inputs!r}, but must be "
-            f"{' or '.join(map(repr, due))}"
+            f"{type(owner).__name__}: the task's inputs are {owner.task.inputs!r}, but must be {_either(due)}"
         )
 
 

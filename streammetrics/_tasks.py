@@ -67,7 +67,7 @@ class Binary(Task):
 
     def __post_init__(self) -> None:
         _check_task(self, 2)
-        check_thresholds(self, (self.threshold,))
+        check_thresholds(self, self, (self.threshold,))
 
     def leading_axes(self, predictions: Array, targets: Array) -> int:
         """How many leading axes number the examples."""
@@ -115,7 +115,7 @@ class Multilabel(Task):
             raise ValueError(
                 f"Multilabel: threshold has {len(thresholds)} entries, but there are {self.num_labels} labels"
             )
-        check_thresholds(self, thresholds)
+        check_thresholds(self, self, thresholds)
         if len(set(thresholds)) == 1:
             object.__setattr__(self, "threshold", thresholds[0])
 
@@ -247,12 +247,16 @@ def _check_task(task: Any, classes: int, least: int = 0) -> None:
         raise ValueError(f"{name}: predictions, targets and weights are named {entries}, but must be three entries")
 
 
-def check_thresholds(task: Any, thresholds: tuple[float, ...]) -> None:
+def check_thresholds(owner: Any, task: Any, thresholds: Any) -> None:
+    """Thresholds are numbers on the scale that the task's inputs say."""
+    name = type(owner).__name__
+    if not isinstance(thresholds, tuple) or not thresholds:
+        raise ValueError(f"{name}: thresholds is {thresholds!r}, but must hold at least one threshold")
     for threshold in thresholds:
         if task.inputs in ("logits", "probabilities") and not 0 <= threshold <= 1:
-            raise ValueError(f"{type(task).__name__}: threshold is {threshold}, but must be a probability from 0 to 1")
+            raise ValueError(f"{name}: threshold is {threshold}, but must be a probability from 0 to 1")
         if task.inputs == "labels" and threshold != 0.5:
-            raise ValueError(f"{type(task).__name__}: threshold is {threshold}, but labels are read without one")
+            raise ValueError(f"{name}: threshold is {threshold}, but labels are read without one")
 
 
 def cut(inputs: str, threshold: float) -> float:

@@ -12,6 +12,7 @@ import streammetrics as sm
 
 BINARY = sm.Binary("labels")
 THREE = sm.Multiclass(3, "labels")
+SCORED = sm.Multiclass(3, "scores")
 
 
 def doubled(state, times):
@@ -86,6 +87,141 @@ def test_nothing_counted_is_nan_for_ratios_and_means_and_zero_for_counts_and_sum
     assert all(np.isnan(np.asarray(value)).all() for value in values.values()), values
 
 
+def test_nothing_counted_is_nan_for_every_reading_of_counts_but_the_counts():
+    scores = sm.Multiclass(3, "scores", predictions="scores")
+    metrics = sm.Collection(
+        **{
+            metric.__name__: metric(THREE)
+            for metric in (
+                sm.BalancedAccuracy,
+                sm.CohenKappa,
+                sm.Dice,
+                sm.ExactMatch,
+                sm.FalseDiscoveryRate,
+                sm.HammingLoss,
+                sm.Jaccard,
+                sm.LikelihoodRatios,
+                sm.MatthewsCorrelation,
+                sm.MeanIoU,
+                sm.Informedness,
+                sm.Prevalence,
+            )
+        },
+        quadratic=sm.CohenKappa(THREE, "quadratic", undefined=1.0),
+        adjusted=sm.BalancedAccuracy(THREE, adjusted=True, undefined=1.0),
+        binary=sm.MatthewsCorrelation(sm.Binary("labels")),
+        both=sm.MeanIoU(sm.Binary("labels")),
+        labels=sm.ExactMatch(sm.Multilabel(2, "labels", predictions="rows", targets="tables")),
+        top=sm.TopKAccuracy(scores, k=2),
+        at=sm.StatScoresAt(scores, (0.5,)),
+    )
+    values = metrics.compute(metrics.init())
+    assert not any(np.asarray(value).any() for value in values.pop("at").values())
+    values |= values.pop("LikelihoodRatios")
+    assert all(np.isnan(np.asarray(value)).all() for value in values.values()), values
+
+
+def test_one_class_alone_has_no_agreement_beyond_chance():
+    task = sm.Multiclass(4, "labels")
+    metrics = sm.Collection(
+        kappa=sm.CohenKappa(task),
+        linear=sm.CohenKappa(task, "linear"),
+        quadratic=sm.CohenKappa(task, "quadratic"),
+        settled=sm.CohenKappa(task, undefined=1.0),
+        correlation=sm.MatthewsCorrelation(task),
+        unsettled=sm.MatthewsCorrelation(task, undefined="nan"),
+        balanced=sm.BalancedAccuracy(task),
+        adjusted=sm.BalancedAccuracy(task, adjusted=True, undefined="nan"),
+    )
+    perfect, constant, wrong = (
+        sm.plain(metrics(predictions=predictions, targets=targets))
+        for predictions, targets in (([3] * 4, [3] * 4), ([3] * 4, [0, 3, 3, 1]), ([0, 1, 2, 1], [3] * 4))
+    )
+    for name in ("kappa", "linear", "quadratic", "unsettled", "adjusted"):
+        assert math.isnan(perfect[name]), name
+    assert (perfect["settled"], perfect["correlation"], perfect["balanced"]) == (1.0, 0.0, 1.0)
+    for values in (constant, wrong):  # what is constant tells nothing
+        assert values["kappa"] == values["linear"] == values["quadratic"] == values["correlation"] == 0.0
+        assert math.isnan(values["unsettled"])
+    assert constant["balanced"] == pytest.approx(1 / 3)
+    assert constant["adjusted"] == pytest.approx(0.0, abs=1e-7)
+    assert wrong["balanced"] == 0.0
+
+
+def test_of_ten_classes_one_alone_has_no_weighted_kappa():
+    # Distances of 9 parts of 1 are no floats: of a class to itself it must be 0 all the same.
+    task = sm.Multiclass(10, "labels")
+    metrics = sm.Collection({w: sm.CohenKappa(task, w) for w in ("linear", "quadratic")})
+    for label in range(10):
+        values = metrics(predictions=[label], targets=[label])
+        assert all(math.isnan(value) for value in values.values()), (label, values)
+
+
+def test_residues_of_fractional_weights_are_no_examples():
+    # Every target is of class 0 (and then every prediction), so that there are no true negatives of it; the total less
+    # the events of the class may leave what rounding left of weights of very different size.
+    task = sm.Multiclass(3, "labels", weighted=True)
+    metrics = sm.Collection(
+        correlation=sm.MatthewsCorrelation(task),
+        each=sm.MatthewsCorrelation(task, average=None),
+        kappa=sm.CohenKappa(task),
+        false=sm.FalsePositiveRate(task, average=None, undefined="nan"),
+        negative=sm.NegativePredictiveValue(task, average=None, undefined="nan"),
+    )
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        noisy, constant = rng.integers(0, 3, 64), np.zeros(64, int)
+        weights = np.exp(rng.normal(size=64) * 6).astype(np.float32)
+        for predictions, targets, name in ((noisy, constant, "false"), (constant, noisy, "negative")):
+            values = sm.plain(metrics(predictions=predictions, targets=targets, weights=weights))
+            assert math.isnan(values[name][0]), (seed, name, values)
+            assert values["correlation"] == values["each"][0] == 0.0, (seed, name, values)
+            assert values["kappa"] == pytest.approx(0.0, abs=1e-6), (seed, name, values)
+
+
+def test_balanced_accuracy_is_over_the_classes_that_occur_in_targets():
+    # Recalls: class 0 1, class 1 1/2; class 2 is predicted once, and never true; class 3 is nowhere.
+    batch = {"predictions": [0, 0, 1, 2], "targets": [0, 0, 1, 1]}
+    assert float(sm.BalancedAccuracy(sm.Multiclass(4, "labels"))(**batch)) == pytest.approx(0.75)
+
+
+def test_mean_iou_is_read_off_the_counts_of_the_data_set_and_not_off_images():
+    # One image of class 0 alone, right: 1. In the other the pixel of class 1 is missed: (3/4 + 0/1) / 2.
+    predictions, targets = [[0] * 4, [0] * 4], [[0] * 4, [0, 0, 0, 1]]
+    images = (1 + 3 / 8) / 2
+    for task in (BINARY, THREE):
+        metric = sm.MeanIoU(task)
+        first, second = (metric.tally([p], [t]) for p, t in zip(predictions, targets, strict=True))
+        found = float(metric.compute(sm.merge(first, second)))
+        assert found == float(metric(predictions, targets)) == pytest.approx((7 / 8 + 0) / 2) != images
+    assert float(sm.MeanIoU(THREE, over="all")(predictions, targets)) == pytest.approx(7 / 8 / 3)
+    assert float(sm.Jaccard(BINARY)(predictions, targets)) == 0.0  # the foreground alone
+
+
+def test_a_void_class_does_not_enter_the_mean_iou():
+    task = sm.Multiclass(3, "labels", ignore=255)
+    assert float(sm.MeanIoU(task)([[0, 1, 2, 0]], [[0, 1, 255, 255]])) == 1.0
+
+
+def test_half_weights_of_a_mean_iou_are_invalid_or_count_by_halves():
+    batch = {"predictions": [0, 0, 1], "targets": [0, 1, 1], "weights": [0.5, 0.5, 1.0]}
+    counts, _ = refused(sm.MeanIoU(THREE), **batch)
+    assert counts == {"fractional weight (needs weighted=True)": 2}
+    task = sm.Multiclass(3, "labels", weighted=True)
+    assert float(sm.MeanIoU(task)(**batch)) == pytest.approx((0.5 / 1.0 + 1.0 / 1.5) / 2)
+
+
+def test_an_exact_match_judges_the_labels_that_are_not_ignored():
+    task = sm.Multilabel(3, "labels", ignore=7)
+    predictions = [[0, 1, 1], [0, 1, 1], [1, 1, 1], [0, 0, 0], [0, 1, 0]]
+    targets = [[0, 1, 1], [0, 1, 7], [0, 7, 1], [7, 7, 7], [0, 1, 2]]  # right, right, wrong, absent, invalid
+    counts, value = refused(sm.ExactMatch(task), predictions, targets)
+    assert (counts, float(value)) == ({"target that is no class": 1}, pytest.approx(2 / 3))
+    metric = sm.ExactMatch(task)
+    state = metric.tally(predictions, targets, weights=[1, 2, 4, 1, 0])
+    assert (float(metric.compute(state)), int(state.examples)) == (pytest.approx(3 / 7), 7)
+
+
 def test_a_ratio_with_nothing_below_is_nan():
     assert math.isnan(sm.Ratio("errors", "words")(errors=[1.0], words=[0.0]))
 
@@ -115,6 +251,20 @@ def test_of_tied_scores_the_lowest_class_is_predicted():
     tied = np.array([[0.2, 0.4, 0.4], [0.5, 0.5, 0.0], [1 / 3] * 3], np.float32)
     assert float(sm.Accuracy(sm.Multiclass(3, "probabilities"))(tied, [1, 0, 0])) == 1.0
     assert float(sm.Accuracy(sm.Multiclass(3, "probabilities"))(tied, [2, 1, 1])) == 0.0
+
+
+def test_a_constant_model_hits_the_first_k_classes_alone():
+    constant = np.zeros((6, 6), np.float32)
+    hits = {k: sm.TopKAccuracy(sm.Multiclass(6, "scores"), k=k, average=None) for k in (1, 3)}
+    values = sm.Collection({str(k): metric for k, metric in hits.items()})(predictions=constant, targets=np.arange(6))
+    assert sm.plain(values) == {"1": [1, 0, 0, 0, 0, 0], "3": [1, 1, 1, 0, 0, 0]}
+
+
+def test_a_score_at_one_of_many_thresholds_is_negative_at_that_one():
+    thresholds = (0.1, 0.5, 0.9)
+    scores = np.array([0.1, 0.5, 0.9, np.nextafter(np.float32(0.5), np.float32(1))], np.float32)
+    found = sm.StatScoresAt(sm.Binary("probabilities"), thresholds)(scores, [1, 1, 1, 1])
+    assert sm.plain(found) == {"tp": [3, 2, 0], "fp": [0] * 3, "tn": [0] * 3, "fn": [1, 2, 4], "support": [4] * 3}
 
 
 KERAS = [
@@ -167,6 +317,16 @@ def test_a_nan_score_is_kept_out_and_told_of():
     logits = np.array([[1, np.nan, 0], [0, 2, 1], [np.nan] * 3], np.float32)
     counts, value = refused(sm.Accuracy(sm.Multiclass(3, "logits")), logits, [1, 1, 0])
     assert (counts, float(value)) == ({"NaN score": 2}, 1.0)
+
+
+@pytest.mark.parametrize("metric", [sm.TopKAccuracy(SCORED, k=2), sm.StatScoresAt(SCORED, (0.5,))], ids=repr)
+def test_what_is_ranked_or_cut_is_judged_as_everything_else(metric):
+    scores = np.array([[1, np.nan, 0], [0, 2, 1], [0, 2, 1], [3, 1, 0]], np.float32)
+    counts, value = refused(metric, scores, [0, 1, -1, 0])
+    assert counts == {"NaN score": 1, "target that is no class": 1}
+    events = {"tp": (1, 1, 0), "fp": (0, 1, 1), "tn": (1, 0, 1), "fn": (0, 0, 0), "support": (1, 1, 0)}
+    due = {name: [[number] for number in numbers] for name, numbers in events.items()}
+    assert sm.plain(value) == (1.0 if isinstance(metric, sm.TopKAccuracy) else due)
 
 
 def test_a_model_that_predicts_nothing_but_nan_has_no_accuracy():

@@ -67,6 +67,60 @@ BATCHES: list[tuple[sm.Metric, dict[str, Any], type[Exception], str]] = [
     (sm.Accuracy(LABELS), {"predictions": X, "targets": X}, ValueError,
      "Accuracy(task=Multilabel(num_labels=2, inputs='probabilities')): predictions have shape (4, 3), but the last "
      "axis must have 2 entries, one per label"),
+    (sm.HingeLoss(THREE), {"predictions": Y, "targets": X}, TypeError,
+     "HingeLoss(task=Multiclass(num_classes=3, inputs='logits')): predictions have dtype int32, but logits are "
+     "floating; are predictions and targets swapped?"),
+    (sm.HingeLoss(THREE, "one-against-all"), {"predictions": X, "targets": Y, "weights": np.ones((4, 3))}, ValueError,
+     "HingeLoss(task=Multiclass(num_classes=3, inputs='logits'), multiclass='one-against-all'): weights have shape "
+     "(4, 3), but the examples have shape (4,): one weight per example, or per leading index, is due"),
+    (sm.Brier(sm.Binary("probabilities")), {"predictions": Y, "targets": Y.astype(np.float32)}, TypeError,
+     "Brier(task=Binary(inputs='probabilities')): predictions have dtype int32, but probabilities are floating; are "
+     "predictions and targets swapped?"),
+    (sm.Perplexity(THREE), {"predictions": np.zeros((2, 4, 3), np.float32), "targets": Y[:2]}, ValueError,
+     "Perplexity(task=Multiclass(num_classes=3, inputs='logits')): targets have shape (2,), but must have shape "
+     "(2, 4), one class id per example, or (2, 4, 3), one-hot"),
+    (sm.Perplexity(THREE), {"predictions": np.zeros((2, 4, 5), np.float32), "targets": np.zeros((2, 4), int)},
+     ValueError, "Perplexity(task=Multiclass(num_classes=3, inputs='logits')): predictions have shape (2, 4, 5), but "
+     "the last axis must have 3 entries, one per class"),
+    (sm.Perplexity(THREE),
+     {"predictions": np.zeros((2, 4, 3), np.float32), "targets": np.zeros((2, 4), int), "weights": np.ones((4, 2))},
+     ValueError, "Perplexity(task=Multiclass(num_classes=3, inputs='logits')): weights have shape (4, 2), but the "
+     "examples have shape (2, 4): one weight per example, or per leading index, is due"),
+    (sm.TopKAccuracy(THREE, 2), {"predictions": Y, "targets": X}, TypeError,
+     "TopKAccuracy(task=Multiclass(num_classes=3, inputs='logits'), k=2): predictions have dtype int32, but logits are "
+     "floating; are predictions and targets swapped?"),
+    (sm.CohenKappa(THREE, "linear"), {"predictions": Y, "targets": X}, TypeError,
+     "CohenKappa(task=Multiclass(num_classes=3, inputs='logits'), weighting='linear'): predictions have dtype int32, "
+     "but logits are floating; are predictions and targets swapped?"),
+    (sm.StatScoresAt(LABELS, (0.5,)), {"predictions": np.zeros(4, np.float32), "targets": Y}, ValueError,
+     "StatScoresAt(task=Multilabel(num_labels=2, inputs='probabilities'), thresholds=(0.5,)): predictions have shape "
+     "(4,), but the last axis must have 2 entries, one per label"),
+    (sm.ExactMatch(LABELS), {"predictions": X[:, :2], "targets": X[:, :2], "weights": np.ones((4, 2))}, ValueError,
+     "ExactMatch(task=Multilabel(num_labels=2, inputs='probabilities')): weights have shape (4, 2), but the examples "
+     "have shape (4,): one weight per example, or per leading index, is due"),
+    (sm.LabelRankingLoss(LABELS), {"predictions": X[:, :2], "targets": X[:, :2], "weights": np.ones((4, 2))},
+     ValueError, "LabelRankingLoss(task=Multilabel(num_labels=2, inputs='probabilities')): weights have shape (4, 2), "
+     "but the examples have shape (4,): one weight per example, or per leading index, is due"),
+    (sm.CoverageError(LABELS), {"predictions": np.zeros((4, 2), int), "targets": X[:, :2]}, TypeError,
+     "CoverageError(task=Multilabel(num_labels=2, inputs='probabilities')): predictions have dtype int32, but "
+     "probabilities are floating; are predictions and targets swapped?"),
+    (sm.MeanSquaredError(), {"predictions": np.zeros((4, 1)), "targets": np.zeros(4)}, ValueError,
+     "MeanSquaredError(): targets have shape (4,), but must have shape (4, 1), that of the predictions"),
+    (sm.R2(), {"predictions": np.zeros(4), "targets": np.zeros((4, 1))}, ValueError,
+     "R2(): targets have shape (4, 1), but must have shape (4,), that of the predictions"),
+    (sm.MeanSquaredError(), {"predictions": 1.0, "targets": 1.0}, ValueError,
+     "MeanSquaredError(): predictions is a scalar, but must have one value per example"),
+    (sm.R2(2), {"predictions": X, "targets": X}, ValueError,
+     "R2(outputs=2): predictions have shape (4, 3), but the last axis must have 2 entries, one per output"),
+    (sm.PearsonCorrelation(3), {"predictions": X, "targets": np.zeros((4, 2))}, ValueError,
+     "PearsonCorrelation(outputs=3): targets have shape (4, 2), but must have shape (4, 3), that of the predictions"),
+    (sm.MeanAbsoluteError(3), {"predictions": X, "targets": np.zeros(4)}, ValueError,
+     "MeanAbsoluteError(outputs=3): targets have shape (4,), but must have shape (4, 3), that of the predictions"),
+    (sm.ExplainedVariance(3), {"predictions": X, "targets": X, "weights": np.ones((4, 3))}, ValueError,
+     "ExplainedVariance(outputs=3): weights have shape (4, 3), but the examples have shape (4,): one weight per "
+     "example, or per leading index, is due"),
+    (sm.R2(), {"predictions": np.full(4, 1e300), "targets": np.zeros(4)}, ValueError,
+     "R2(): predictions holds float64 values beyond the range of float32"),
 ]  # fmt: skip
 
 
@@ -143,6 +197,65 @@ SPECIFICATIONS: list[tuple[Any, type[Exception], str]] = [
      "Precision and Recall count each class alone"),
     (lambda: sm.LogLoss(sm.Binary("labels")), ValueError,
      "LogLoss: the task's inputs are 'labels', but must be 'logits' or 'probabilities'"),
+    (lambda: sm.LogLoss(sm.Multiclass(3, "scores")), ValueError,
+     "LogLoss: the task's inputs are 'scores', but must be 'logits' or 'probabilities'"),
+    (lambda: sm.Perplexity(sm.Multiclass(3, "scores")), ValueError,
+     "Perplexity: the task's inputs are 'scores', but must be 'logits' or 'probabilities'"),
+    (lambda: sm.Brier(sm.Binary("labels")), ValueError,
+     "Brier: the task's inputs are 'labels', but must be 'logits' or 'probabilities'"),
+    (lambda: sm.HingeLoss(LABELS), ValueError,
+     "HingeLoss: the task's inputs are 'probabilities', but must be 'logits' or 'scores'"),
+    (lambda: sm.HingeLoss(THREE, "all"), ValueError,
+     "HingeLoss: multiclass is 'all', but must be 'crammer-singer' or 'one-against-all'"),
+    (lambda: sm.HingeLoss(THREE, average="micro"), ValueError,
+     "HingeLoss: average is 'micro', but must be None or 'macro'"),
+    (lambda: sm.HingeLoss(BINARY, average=None), ValueError,
+     "HingeLoss: average=None is of a loss for each class, but Binary(inputs='logits') has one"),
+    (lambda: sm.HingeLoss(THREE, average=None), ValueError,
+     "HingeLoss: average=None is of a loss for each class, but Multiclass(num_classes=3, inputs='logits') has one"),
+    (lambda: sm.statistics.HingeLosses(LABELS), ValueError,
+     "HingeLosses: the task's inputs are 'probabilities', but must be 'logits' or 'scores'"),
+    (lambda: sm.TopKAccuracy(THREE, 4), ValueError,
+     "TopKAccuracy: k is 4, but must be from 1 to 3, the classes"),
+    (lambda: sm.TopKAccuracy(THREE, 0), ValueError,
+     "TopKAccuracy: k is 0, but must be from 1 to 3, the classes"),
+    (lambda: sm.TopKAccuracy(THREE), ValueError,  # the default
+     "TopKAccuracy: k is 5, but must be from 1 to 3, the classes"),
+    (lambda: sm.TopKAccuracy(BINARY, 1), TypeError,
+     "TopKAccuracy: task is Binary(inputs='logits'), but must be Multiclass; the others have no ranked classes"),
+    (lambda: sm.LabelRankingLoss(THREE), TypeError,
+     "LabelRankingLoss: task is Multiclass(num_classes=3, inputs='logits'), but must be Multilabel; labels are ranked "
+     "for each example"),
+    (lambda: sm.LabelRankingAveragePrecision(BINARY), TypeError,
+     "LabelRankingAveragePrecision: task is Binary(inputs='logits'), but must be Multilabel; labels are ranked for "
+     "each example"),
+    (lambda: sm.CoverageError(sm.Multilabel(2, "labels")), ValueError,
+     "CoverageError: the task's inputs are 'labels', but must be 'logits' or 'probabilities' or 'scores'"),
+    (lambda: sm.CohenKappa(sm.Multiclass(8193, "logits"), "linear"), ValueError,
+     "CohenKappa: 8,193 classes would need a table of their square, but at most 8,192 are allowed; StatScores, "
+     "Precision and Recall count each class alone"),
+    (lambda: sm.CohenKappa(THREE, "cubic"), ValueError,
+     "CohenKappa: weighting is 'cubic', but must be None, 'linear' or 'quadratic'"),
+    (lambda: sm.CohenKappa(THREE, "linear", class_id=1), ValueError,
+     "CohenKappa: weighting='linear' weighs the distances of all classes, which average and class_id do not see"),
+    (lambda: sm.MeanSquaredError(2, average="variance"), ValueError,
+     "MeanSquaredError: average is 'variance', but must be None or 'uniform'"),
+    (lambda: sm.R2(average=None), ValueError, "R2: average=None is of several outputs, but outputs is None"),
+    (lambda: sm.R2(average="variance"), ValueError,
+     "R2: average='variance' is of several outputs, but outputs is None"),
+    (lambda: sm.R2(2, average="macro"), ValueError,
+     "R2: average is 'macro', but must be None, 'uniform' or 'variance'"),
+    (lambda: sm.R2(2.5), TypeError,  # pyright: ignore[reportArgumentType]  # what is tested
+     "R2: outputs is 2.5 of type float, but must be int"),
+    (lambda: sm.statistics.Residuals(0), ValueError, "Residuals: outputs is 0, but must be at least 1"),
+    (lambda: sm.StatScoresAt(BINARY, ()), ValueError,
+     "StatScoresAt: thresholds is (), but must hold at least one threshold"),
+    (lambda: sm.StatScoresAt(sm.Binary("labels"), (0.5,)), ValueError,
+     "StatScoresAt: the task's inputs are 'labels', but must be 'logits' or 'probabilities' or 'scores'"),
+    (lambda: sm.StatScoresAt(BINARY, (float("nan"),)), ValueError,
+     "StatScoresAt: thresholds is NaN, but must be a number"),
+    (lambda: sm.StatScoresAt(THREE, (0.5,), average="macro"), ValueError,
+     "StatScoresAt: average is 'macro', but must be None or 'micro'"),
     (lambda: sm.Collection(), ValueError, "Collection: got no metrics, but at least one is due"),
     (lambda: sm.Collection(a=THREE), TypeError,  # pyright: ignore[reportArgumentType]  # what is tested
      "Collection: 'a' is Multiclass(num_classes=3, inputs='logits'), but must be a name and a metric"),
@@ -162,6 +275,13 @@ def test_a_bad_specification_is_refused(make: Any, kind: type[Exception], messag
     with pytest.raises(kind) as caught:
         make()
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("inputs", "threshold"), [("logits", 1.5), ("probabilities", -0.1)])
+def test_a_threshold_beyond_probabilities_is_refused(inputs: str, threshold: float) -> None:
+    message = f"threshold is {threshold}, but must be a probability from 0 to 1"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        sm.StatScoresAt(sm.Binary(inputs), (0.5, threshold))
 
 
 def test_states_of_different_statistics_do_not_merge() -> None:

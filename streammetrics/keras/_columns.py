@@ -44,7 +44,7 @@ class Column(Metric):
         check_task(self)
         _checks.inputs(self, "logits", "probabilities", "scores")
         _checks.choice(self, "quantity", COUNTS + RATIOS)
-        check_thresholds(self.task, (self.threshold,))
+        check_thresholds(self, self.task, (self.threshold,))
         columns = 1 if isinstance(self.task, Binary) else self.task.classes
         if not 0 <= self.label < columns:
             due = f"from 0 to {columns - 1}" if columns > 1 else "0, the only column"

@@ -146,8 +146,8 @@ class CohenKappa(Agreement):
         true, predicted = (cells.sum(axis).to_float() for axis in (1, 0))
         size = cells.sum().to_float()
         size = jnp.where(size == 0, 1, size)
-        ids = jnp.arange(self.task.num_classes, dtype=true.dtype) / (self.task.num_classes - 1)
-        distance = jnp.abs(ids[:, None] - ids[None])
+        ids = jnp.arange(self.task.num_classes)
+        distance = jnp.abs(ids[:, None] - ids[None]).astype(true.dtype) / (self.task.num_classes - 1)
         if self.weighting == "quadratic":
             distance = distance * distance
         observed = total((distance * (cells.to_float() / size)).reshape(-1))

@@ -69,8 +69,10 @@ def events_of(task: Any, counts: Mapping[str, Any]) -> Events:
     else:
         cells = counts["cells"]
         return Events(tp=cells[..., 1, 1], fp=cells[..., 0, 1], fn=cells[..., 1, 0], tn=cells[..., 0, 0])
-    # Exact: the examples that are neither of the class nor predicted as it.
-    return Events(tp, fp, fn, (tp + fn).sum() - tp - fp - fn)
+    # The examples that are neither of the class nor predicted as it: exact of counts, of sums up to a residue.
+    size = (tp + fn).sum()
+    tn = size - tp - fp - fn
+    return Events(tp, fp, fn, tn.where(tn > DoubleFloat.of(size.to_float() * 2.0**-40)) if task.weighted else tn)
 
 
 class ClassMetric(Metric):
@@ -179,13 +181,14 @@ def mean_over_classes(events: Events, value: Value, average: str, over: str, und
         share = tp + fn
     else:
         share = {"all": jnp.ones_like(tp), "support": tp + fn, "present": tp + fp + fn}[over]
-        share = (share > 0).astype(tp.dtype)
+        share = (share > 0).astype(tp.dtype)  # ones, of which a plain sum is exact
     if undefined != "nan":
         value = Value(jnp.where(value.defined, value.number, float(undefined)), jnp.ones_like(value.defined))
     share = jnp.where(value.defined, share, 0)
     if average == "weighted":  # where nothing has support scikit-learn weighs all classes alike
         share = jnp.where(jnp.sum(share) > 0, share, value.defined.astype(share.dtype))
-    return divided(total(jnp.where(share > 0, share * value.number, 0)), total(share))
+    below = total(share) if average == "weighted" else jnp.sum(share)
+    return divided(total(jnp.where(share > 0, share * value.number, 0)), below)
 
 
 def divided(above: Array, below: Array) -> Value:

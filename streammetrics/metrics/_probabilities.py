@@ -117,6 +117,8 @@ class HingeLoss(Metric):
         _checks.inputs(self, "logits", "scores")
         _checks.choice(self, "multiclass", ("crammer-singer", "one-against-all"))
         _checks.choice(self, "average", (None, "macro"))
+        if not isinstance(self.task, Multiclass):
+            object.__setattr__(self, "multiclass", "crammer-singer")  # of two classes there is one margin
         if self.average is None and not self._several:
             raise ValueError(f"HingeLoss: average=None is of a loss for each class, but {self.task!r} has one")
 

@@ -12,6 +12,7 @@ from streammetrics._metric import Metric
 from streammetrics._spec import spec
 from streammetrics._statistic import Statistic
 from streammetrics.accumulators._moments import MomentsRead
+from streammetrics.statistics._regression import check_numbers
 
 
 @spec
@@ -32,6 +33,7 @@ class Regression(Metric):
     averages: ClassVar[tuple[str | None, ...]] = (None, "uniform")
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         _checks.choice(self, "average", self.averages)
         if self.outputs is None and self.average != "uniform":
             raise ValueError(
@@ -124,7 +126,7 @@ class ShareOfVariance(Regression):
         """1 − error / variance; of constant targets 1 if there is no error, else 0; NaN below `least` examples."""
         variance = spread(targets)
         constant = jnp.where(error == 0, 1.0, 0.0).astype(error.dtype)
-        value = jnp.where(variance > 0, 1 - error / jnp.where(variance > 0, variance, 1), constant)
+        value = jnp.where(variance == 0, constant, 1 - error / jnp.where(variance == 0, 1, variance))
         return self.averaged(jnp.where(counts["examples"] >= least, value, jnp.nan), variance)
 
 
@@ -134,7 +136,7 @@ class R2(ShareOfVariance):
 
     Right at any offset of the targets: their variance is never a difference of squares. Of several outputs the mean,
     with `average="variance"` by the variance of their targets, with None one value each. Constant targets give 1 if all
-    predictions are right, else 0; fewer than two examples NaN. Entries as for `MeanSquaredError`. The definition is
+    predictions are right, else 0; fewer than two examples NaN, and so do spreads below 1e-15. Entries as for `MeanSquaredError`. The definition is
     scikit-learn's `r2_score`.
 
     >>> float(R2()([1.0, 2.0, 4.0], [1.0, 2.0, 3.0]))
@@ -189,6 +191,9 @@ class PearsonCorrelation(Regression):
 
 
 def spread(moments: MomentsRead) -> Array:
-    """The centred second moment; 0 of what is constant but for the rounding of its mean."""
-    m2, mean = moments.m2.to_float(), moments.mean.to_float()
-    return jnp.where(m2 > moments.weight.to_float() * mean * mean * 2.0**-66, m2, 0)
+    """The centred second moment: 0 of what is constant, NaN where its squares leave the range of float32."""
+    m2, mean, weight = (moment.to_float() for moment in (moments.m2, moments.mean, moments.weight))
+    varies = m2 > weight * jnp.square(mean * 2.0**-33)  # more than the rounding of the mean makes
+    # Below a spread of 1e-15 squares have no digits left; around a greater mean there is no smaller spread.
+    lost = (m2 < weight * 2.0**-100) & (jnp.abs(mean) < 2.0**-27) & ((m2 > 0) | (mean != 0))
+    return jnp.where(lost | ~jnp.isfinite(m2), jnp.nan, jnp.where(varies, m2, 0))

@@ -34,9 +34,7 @@ class StatScoresAt(Picked):
 
     def __post_init__(self) -> None:
         _checks.inputs(self, "logits", "probabilities", "scores")
-        if not self.thresholds:
-            raise ValueError("StatScoresAt: thresholds is (), but must hold at least one threshold")
-        check_thresholds(self.task, self.thresholds)
+        check_thresholds(self, self.task, self.thresholds)
 
     @property
     def statistic(self) -> Statistic:

@@ -68,13 +68,16 @@ class LogLosses(PredictionLosses):
         if not isinstance(self.task, Multiclass):
             if self.task.inputs == "logits":
                 return jax.nn.softplus(_against(read)), {}
-            return _log_loss(_of_target(read), eps), {}
+            share = jnp.clip(read.predictions, eps, 1 - eps)
+            return -jnp.where(read.targets == 1, jnp.log(share), jnp.log1p(-share)), {}
         scores, best, faults = _of_rows(read)
         own = jnp.clip(read.targets, 0, scores.shape[-1] - 1)[..., None]
         mine = jnp.take_along_axis(scores, own, -1, mode="promise_in_bounds")[..., 0]
         if self.task.inputs == "logits":
-            return jnp.log(total(jnp.exp(scores - best[..., None]))) + (best - mine), faults
-        return _log_loss(mine, eps), faults | _unnormalised(scores, eps)
+            others = total(jnp.where(_is_target(read, scores), 0, jnp.exp(scores - best[..., None])))
+            # Where the target leads the loss may be far smaller than the 1 it would be added to.
+            return jnp.log1p(others + jnp.expm1(mine - best)) + (best - mine), faults
+        return -jnp.log(jnp.clip(mine, eps, 1 - eps)), faults | _unnormalised(scores, eps)
 
 
 @spec
@@ -87,7 +90,9 @@ class BrierLosses(PredictionLosses):
     def losses(self, read: Read, eps: float) -> Losses:
         logits = self.task.inputs == "logits"
         if not isinstance(self.task, Multiclass):
-            return jnp.square(jax.nn.sigmoid(_against(read)) if logits else 1 - _of_target(read)), {}
+            share = read.predictions
+            wrong = jax.nn.sigmoid(_against(read)) if logits else jnp.where(read.targets == 1, 1 - share, share)
+            return jnp.square(wrong), {}
         scores, best, faults = _of_rows(read)
         if not logits:
             faults |= _unnormalised(scores, eps)
@@ -132,11 +137,6 @@ def _against(read: Read) -> Array:
     return jnp.where(read.targets == 1, -read.predictions, read.predictions)
 
 
-def _of_target(read: Read) -> Array:
-    """The probability of what is true."""
-    return jnp.where(read.targets == 1, read.predictions, 1 - read.predictions)
-
-
 def _of_rows(read: Read) -> tuple[Array, Array, dict[str, Array]]:
     """Scores of `Multiclass`, the greatest of each row, and which rows have NaN."""
     _, best = greatest(read.predictions)
@@ -149,7 +149,3 @@ def _is_target(read: Read, scores: Array) -> Array:
 
 def _unnormalised(probabilities: Array, eps: float) -> dict[str, Array]:
     return {UNNORMALISED: jnp.abs(jnp.sum(probabilities, -1) - 1) > eps**0.5}
-
-
-def _log_loss(probability: Array, eps: float) -> Array:
-    return -jnp.log(jnp.clip(probability, eps, 1 - eps))

@@ -2,7 +2,7 @@
 
 import functools
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +16,8 @@ from streammetrics._statistic import Add, Statistic
 
 NAN = "NaN value"
 INFINITE = "infinite value or error"
+SQUARED = 2.0**60
+"""The greatest number whose squares can be summed in float32."""
 
 
 @spec
@@ -31,15 +33,11 @@ class Numbers(Statistic):
     weights: str = "weights"
 
     weighted = True
+    limit: ClassVar[float] = float(np.finfo(np.float32).max)
+    """The greatest amount that is summed."""
 
     def __post_init__(self) -> None:
-        if self.outputs is not None and self.outputs < 1:
-            raise ValueError(f"{type(self).__name__}: outputs is {self.outputs}, but must be at least 1")
-        entries = (self.predictions, self.targets, self.weights)
-        if len(set(entries)) < 3:
-            raise ValueError(
-                f"{type(self).__name__}: predictions, targets and weights are named {entries}, but must be three"
-            )
+        check_numbers(self)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -55,14 +53,9 @@ class Numbers(Statistic):
 
     def leading_axes(self, **batch: Array) -> int:
         predictions, targets = (batch[name] for name in self.reads)
-        if self.outputs is not None and (predictions.ndim == 0 or predictions.shape[-1] != self.outputs):
-            _checks.refuse(
-                ValueError,
-                f"{self.predictions} have shape {predictions.shape}, but the last axis must have {self.outputs} "
-                "entries, one per output",
-            )
-        if predictions.ndim == 0:
-            _checks.refuse(ValueError, f"{self.predictions} is a scalar, but must have one value per example")
+        if predictions.ndim <= len(self.shape) or predictions.shape[predictions.ndim - len(self.shape) :] != self.shape:
+            due = "one value per example" if self.outputs is None else f"rows of {self.outputs} values, one per output"
+            _checks.refuse(ValueError, f"{self.predictions} have shape {predictions.shape}, but must be {due}")
         _checks.same_shape(self.targets, targets, predictions.shape, "that of the predictions")
         return predictions.ndim - len(self.shape)
 
@@ -80,8 +73,10 @@ class Numbers(Statistic):
             return jnp.any(mask, tuple(range(examples, mask.ndim)))
 
         amounts = self.amounts(predictions, targets)
-        # Numbers may be finite, and their difference or its square beyond the range of what holds the sums.
-        wide = [jnp.abs(amount.astype(jnp.float32)) == jnp.inf for amount in (predictions, targets, *amounts.values())]
+        # Numbers may be finite, and what is summed of them, or its square, beyond the range of what holds it.
+        wide = [
+            jnp.abs(amount.astype(jnp.float32)) > self.limit for amount in (predictions, targets, *amounts.values())
+        ]
         faults = {
             NAN: of_example(jnp.isnan(predictions) | jnp.isnan(targets)),
             INFINITE: functools.reduce(jnp.logical_or, map(of_example, wide)),
@@ -117,6 +112,8 @@ class AbsoluteErrors(Numbers):
 class Residuals(Numbers):
     """Moments of the residuals, target − prediction, and of the targets."""
 
+    limit = SQUARED
+
     @property
     def accumulators(self) -> dict[str, accumulators.Accumulator]:
         return {"residuals": accumulators.Moments(self.shape), "targets": accumulators.Moments(self.shape)}
@@ -129,12 +126,24 @@ class Residuals(Numbers):
 class NumberPairs(Numbers):
     """Co-moments of predictions (x) and targets (y)."""
 
+    limit = SQUARED
+
     @property
     def accumulators(self) -> dict[str, accumulators.Accumulator]:
         return {"pairs": accumulators.CoMoments(self.shape)}
 
     def amounts(self, predictions: Array, targets: Array) -> dict[str, Array]:
         return {"pairs": jnp.stack([predictions, targets], -1)}
+
+
+def check_numbers(owner: Any) -> None:
+    """The outputs and the names of the entries, of a statistic or a metric of numbers."""
+    name = type(owner).__name__
+    if owner.outputs is not None and owner.outputs < 1:
+        raise ValueError(f"{name}: outputs is {owner.outputs}, but must be at least 1")
+    entries = (owner.predictions, owner.targets, owner.weights)
+    if len(set(entries)) < 3:
+        raise ValueError(f"{name}: predictions, targets and weights are named {entries}, but must be three entries")
 
 
 def _floating(numbers: Array) -> Array:

@@ -29,9 +29,7 @@ class ThresholdCounts(Predictions):
 
     def __post_init__(self) -> None:
         _checks.inputs(self, "logits", "probabilities", "scores")
-        if not self.thresholds:
-            raise ValueError("ThresholdCounts: thresholds is (), but must hold at least one threshold")
-        check_thresholds(self.task, self.thresholds)
+        check_thresholds(self, self.task, self.thresholds)
         object.__setattr__(self, "thresholds", tuple(sorted(set(self.thresholds))))
 
     @property
