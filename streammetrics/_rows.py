@@ -51,11 +51,10 @@ def ahead(scores: Array, score: Array, place: Array) -> tuple[Array, Array]:
     return _reduced((before.astype(jnp.int32), jnp.isnan(scores)), (np.int32(0), np.bool_(False)), _count_and_any)
 
 
-def total(terms: Array) -> Array:
-    """The sum of each row; rounding does not grow with its width."""
+def total(terms: Array) -> Pair:
+    """The sum of each row and its error: rounding does not grow with the width."""
     zero = terms.dtype.type(0)
-    high, low = _reduced((terms, jnp.zeros_like(terms)), (zero, zero), compensated)
-    return high + low
+    return _reduced((terms, jnp.zeros_like(terms)), (zero, zero), compensated)
 
 
 def _tournament(scores: Array) -> tuple[Array, Array]:

@@ -264,7 +264,7 @@ SPECIFICATIONS: list[tuple[Any, type[Exception], str]] = [
     (lambda: sm.statistics.Confusion(BINARY), TypeError,
      "Confusion: task is Binary(inputs='logits'), but must be Multiclass; ClassCounts holds the others"),
     (lambda: sm.statistics.LogLosses(sm.Binary("labels")), ValueError,
-     "LogLosses: inputs are 'labels', but must be 'logits' or 'probabilities'"),
+     "LogLosses: the task's inputs are 'labels', but must be 'logits' or 'probabilities'"),
     (lambda: sm.Mean(np.zeros(2)), TypeError,  # pyright: ignore[reportArgumentType]  # what is tested
      "Mean: entry is array([0., 0.]) of type ndarray, but must be str"),
 ]  # fmt: skip

@@ -136,8 +136,8 @@ class R2(ShareOfVariance):
 
     Right at any offset of the targets: their variance is never a difference of squares. Of several outputs the mean,
     with `average="variance"` by the variance of their targets, with None one value each. Constant targets give 1 if all
-    predictions are right, else 0; fewer than two examples NaN, and so do spreads below 1e-15. Entries as for `MeanSquaredError`. The definition is
-    scikit-learn's `r2_score`.
+    predictions are right, else 0; fewer than two examples NaN, and so do spreads below 1e-15. Entries as for
+    `MeanSquaredError`. The definition is scikit-learn's `r2_score`.
 
     >>> float(R2()([1.0, 2.0, 4.0], [1.0, 2.0, 3.0]))
     0.5

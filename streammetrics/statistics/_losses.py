@@ -74,9 +74,9 @@ class LogLosses(PredictionLosses):
         own = jnp.clip(read.targets, 0, scores.shape[-1] - 1)[..., None]
         mine = jnp.take_along_axis(scores, own, -1, mode="promise_in_bounds")[..., 0]
         if self.task.inputs == "logits":
-            others = total(jnp.where(_is_target(read, scores), 0, jnp.exp(scores - best[..., None])))
-            # Where the target leads the loss may be far smaller than the 1 it would be added to.
-            return jnp.log1p(others + jnp.expm1(mine - best)) + (best - mine), faults
+            high, low = total(jnp.exp(scores - best[..., None]))
+            # Where the target leads the loss may be far smaller than the 1 that it leads with.
+            return jnp.log1p((high - 1) + low) + (best - mine), faults
         return -jnp.log(jnp.clip(mine, eps, 1 - eps)), faults | _unnormalised(scores, eps)
 
 
