@@ -20,9 +20,9 @@ from streammetrics._wide import Pair
 NARROW = 40
 """Rows of so few scores are reduced as they are."""
 PARTS = {2: 10, 4: 20, 8: 20}
-"""Into how many parts a row is cut at most, by the bytes of a score as it comes, and"""
+"""Into how many parts a row is cut at most, by the bytes of a score: more are not vectorised."""
 LANES = 16
-"""of how many scores each must be: more parts, or shorter ones, are not vectorised."""
+"""Of how many scores a part is at least."""
 
 
 def greatest(scores: Array) -> tuple[Array, Array]:
@@ -55,6 +55,11 @@ def total(terms: Array) -> Pair:
     """The sum of each row and its error: rounding does not grow with the width."""
     zero = terms.dtype.type(0)
     return _reduced((terms, jnp.zeros_like(terms)), (zero, zero), compensated)
+
+
+def sums(a: Array, b: Array) -> Pair:
+    """The sums of each row of two arrays."""
+    return _reduced((a, b), (a.dtype.type(0), b.dtype.type(0)), lambda x, y: (x[0] + y[0], x[1] + y[1]))
 
 
 def _tournament(scores: Array) -> tuple[Array, Array]:

@@ -31,9 +31,7 @@ def mesh_of(kind: AxisType) -> Mesh:
 def batches(case: Case) -> tuple[dict[str, Any], sm.State]:
     """One batch for each device, stacked, and the state of all of them from one device."""
     each = [case.batch(seed) for seed in range(DEVICES)]
-    state = case.metric.init()
-    for batch in each:
-        state = case.metric.update(state, **batch)
+    state = sm.merge(*(case.metric.tally(**batch) for batch in each))
     return {name: np.stack([batch[name] for batch in each]) for name in each[0]}, state
 
 

@@ -196,7 +196,7 @@ def test_rounded_accuracy_shares_its_counts_whatever_the_threshold() -> None:
         (
             lambda: keras.RoundedAccuracy(sm.Binary("labels")),
             ValueError,
-            "RoundedAccuracy: the task's inputs are 'labels', but must be 'logits' or 'probabilities' or 'scores'",
+            "RoundedAccuracy: the task's inputs are 'labels', but must be 'logits', 'probabilities' or 'scores'",
         ),
         (
             lambda: keras.BatchwiseRecall(predictions="y", targets="y"),
@@ -223,7 +223,7 @@ def test_rounded_accuracy_shares_its_counts_whatever_the_threshold() -> None:
         (
             lambda: keras.Column(LOGIT, "recall", threshold=2),
             ValueError,
-            "Binary: threshold is 2.0, but must be a probability from 0 to 1",
+            "Column: threshold is 2.0, but must be a probability from 0 to 1",
         ),
         (
             lambda: keras.categorical_recall(1),

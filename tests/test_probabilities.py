@@ -299,6 +299,25 @@ def test_a_small_brier_score_of_probabilities_is_exact() -> None:
     np.testing.assert_allclose(np.asarray(found), 1.5 * rest**2, rtol=1e-6)
 
 
+def test_small_log_losses_keep_their_digits() -> None:
+    classes, binary = sm.Multiclass(3, "logits"), sm.Binary("probabilities")
+    for lead in (14.0, 20.0):
+        due = math.log1p(2 * math.exp(-lead))
+        np.testing.assert_allclose(float(sm.LogLoss(classes)([[lead, 0.0, 0.0]], [0])), due, rtol=1e-5)
+        wide = np.zeros((1, 1000), np.float32)
+        wide[0, 7] = lead
+        found = float(sm.LogLoss(sm.Multiclass(1000, "logits"))(wide, [7]))
+        np.testing.assert_allclose(found, math.log1p(999 * math.exp(-lead)), rtol=1e-5)
+    p = float(np.float32(1e-6))
+    np.testing.assert_allclose(float(sm.LogLoss(binary)([p], [0])), -math.log1p(-p), rtol=1e-6)
+    np.testing.assert_allclose(float(sm.Brier(binary)([p], [0])), p * p, rtol=1e-6)
+
+
+def test_yes_and_no_have_one_margin_whatever_is_said_of_classes() -> None:
+    task = sm.Binary("logits")
+    assert sm.HingeLoss(task, "one-against-all") == sm.HingeLoss(task)
+
+
 def test_great_logits_have_great_losses_and_no_faults() -> None:
     found = binary("logits")(predictions=np.array([1e4, -1e4], np.float32), targets=[0, 0])
     assert sm.plain(found) == {"loss": 5e3, "perplexity": INF, "brier": 0.5, "hinge": (1 + 1e4) / 2}

@@ -97,11 +97,9 @@ class Slotted(Accumulator):
 
 
 def merge_all(merge: Callable[[Array, Array], Array], data: Array) -> Array:
-    """The merge of the states along a leading axis, pairwise."""
-    while (count := data.shape[0]) > 1:
-        half = count // 2
-        data = jnp.concatenate([jax.vmap(merge)(data[:half], data[half : 2 * half]), data[2 * half :]])
-    return data[0]
+    """The merge of the states along a leading axis, one after the other: one merge to compile, however many there are."""
+    merged, _ = lax.scan(lambda merged, state: (merge(merged, state), None), data[0], data[1:])
+    return merged
 
 
 def split_shape(shape: tuple[int, ...], amount: Array) -> tuple[int, tuple[int, ...]]:

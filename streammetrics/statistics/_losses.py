@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from streammetrics import _checks
-from streammetrics._rows import greatest, total, widened
+from streammetrics._rows import greatest, sums, total, widened
 from streammetrics._spec import spec
 from streammetrics._statistic import Add
 from streammetrics._tasks import NAN, REASONS, Multiclass, Multilabel, Read
@@ -71,8 +71,7 @@ class LogLosses(PredictionLosses):
             share = jnp.clip(read.predictions, eps, 1 - eps)
             return -jnp.where(read.targets == 1, jnp.log(share), jnp.log1p(-share)), {}
         scores, best, faults = _of_rows(read)
-        own = jnp.clip(read.targets, 0, scores.shape[-1] - 1)[..., None]
-        mine = jnp.take_along_axis(scores, own, -1, mode="promise_in_bounds")[..., 0]
+        mine = _of_target(read, scores)[..., 0]
         if self.task.inputs == "logits":
             high, low = total(jnp.exp(scores - best[..., None]))
             # Where the target leads the loss may be far smaller than the 1 that it leads with.
@@ -96,13 +95,12 @@ class BrierLosses(PredictionLosses):
         scores, best, faults = _of_rows(read)
         if not logits:
             faults |= _unnormalised(scores, eps)
-        share = jnp.exp(scores - best[..., None]) if logits else scores
-        mine = _is_target(read, scores)
-        others = jnp.where(mine, 0, share)
-        wrong, squares = jnp.sum(others, -1), jnp.sum(others * others, -1)
+        mine = _of_target(read, scores)
+        share, mine = (jnp.exp(x - best[..., None]) for x in (scores, mine)) if logits else (scores, mine)
+        others = jnp.where(_is_target(read, scores), 0, share)
+        wrong, squares = sums(others, others * others)
         # What the others have is what the target lacks: 1 − p would have lost the digits of a small loss.
-        whole = wrong + jnp.sum(jnp.where(mine, share, 0), -1) if logits else jnp.ones_like(wrong)
-        missing = wrong if logits else 1 - jnp.sum(jnp.where(mine, share, 0), -1)
+        whole, missing = (wrong + mine[..., 0], wrong) if logits else (jnp.ones_like(wrong), 1 - mine[..., 0])
         return (squares + missing * missing) / (whole * whole), faults
 
 
@@ -128,8 +126,8 @@ class HingeLosses(PredictionLosses):
         mine = _is_target(read, scores)
         if self.one_against_all:
             return jnp.maximum(0, 1 + jnp.where(mine, -scores, scores)), faults
-        target = jnp.sum(jnp.where(mine, scores, 0), -1)
-        return jnp.maximum(0, 1 - target + jnp.max(jnp.where(mine, -jnp.inf, scores), -1)), faults
+        other = greatest(jnp.where(mine, -jnp.inf, scores))[1]
+        return jnp.maximum(0, 1 - _of_target(read, scores)[..., 0] + other), faults
 
 
 def _against(read: Read) -> Array:
@@ -143,9 +141,15 @@ def _of_rows(read: Read) -> tuple[Array, Array, dict[str, Array]]:
     return widened(read.predictions), best, {NAN: jnp.isnan(best)}
 
 
+def _of_target(read: Read, scores: Array) -> Array:
+    """The score of the target, `(*B, 1)`; some score where the target is no class."""
+    own = jnp.clip(read.targets, 0, scores.shape[-1] - 1)[..., None]
+    return jnp.take_along_axis(scores, own, -1, mode="promise_in_bounds")
+
+
 def _is_target(read: Read, scores: Array) -> Array:
     return lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim - 1) == read.targets[..., None]
 
 
 def _unnormalised(probabilities: Array, eps: float) -> dict[str, Array]:
-    return {UNNORMALISED: jnp.abs(jnp.sum(probabilities, -1) - 1) > eps**0.5}
+    return {UNNORMALISED: jnp.abs(total(probabilities)[0] - 1) > eps**0.5}

@@ -55,7 +55,7 @@ class Numbers(Statistic):
         predictions, targets = (batch[name] for name in self.reads)
         if predictions.ndim <= len(self.shape) or predictions.shape[predictions.ndim - len(self.shape) :] != self.shape:
             due = "one value per example" if self.outputs is None else f"rows of {self.outputs} values, one per output"
-            _checks.refuse(ValueError, f"{self.predictions} have shape {predictions.shape}, but must be {due}")
+            _checks.refuse(ValueError, f"{self.predictions} have shape {predictions.shape}, but must hold {due}")
         _checks.same_shape(self.targets, targets, predictions.shape, "that of the predictions")
         return predictions.ndim - len(self.shape)
 
