@@ -97,7 +97,7 @@ class Slotted(Accumulator):
 
 
 def merge_all(merge: Callable[[Array, Array], Array], data: Array) -> Array:
-    """The merge of the states along a leading axis, one after the other: one merge to compile, however many there are."""
+    """The merge of the states along a leading axis in turn: one merge to compile, however many there are."""
     merged, _ = lax.scan(lambda merged, state: (merge(merged, state), None), data[0], data[1:])
     return merged
 
