@@ -49,6 +49,7 @@ def test_pmap_updates_apart_and_merges_once(case: Case) -> None:
 
     apart, merged = jax.pmap(update, axis_name="devices")(stacked)
     assert_same(sm.fold(apart), whole)
+    merged = jax.device_get(merged)
     for device in range(DEVICES):
         assert_same(jax.tree.map(lambda x, d=device: x[d], merged), whole)
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 import streammetrics as sm
-from tests.catalogue import CATALOGUE, COUNTED, KNOWN, ROWS, Case, Covariance
+from tests.catalogue import CATALOGUE, COUNTED, KNOWN, ROWS, Case, MeanProduct
 from tests.support import assert_same, assert_values_equal, each, rows
 
 each_statistic, each_metric = each(COUNTED), each(CATALOGUE)
@@ -103,7 +103,7 @@ def test_jit_changes_nothing(case: Case) -> None:
 
 @each_metric
 def test_specifications_are_their_repr_pickle_and_cross_jit_without_recompiling(case: Case) -> None:
-    names = {name: getattr(sm, name) for name in sm.__all__} | {"Covariance": Covariance}
+    names = {name: getattr(sm, name) for name in sm.__all__} | {"MeanProduct": MeanProduct}
     again = eval(repr(case.metric), names)
     copied = pickle.loads(pickle.dumps(case.metric))
     for other in (again, copied):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import streammetrics as sm
-from tests.catalogue import Covariance, Pairs
+from tests.catalogue import MeanProduct, Products
 
 METRIC = sm.Collection(accuracy=sm.Accuracy(sm.Binary("scores", threshold=float("inf"))), loss=sm.Mean("loss"))
 STATE = METRIC.tally(predictions=[0.5, 2.0], targets=[0, 1], loss=[1.0, 2.0])
@@ -51,12 +51,12 @@ def test_a_newer_version_is_refused() -> None:
 
 
 def test_a_specification_must_be_ours_or_known() -> None:
-    data = sm.to_bytes(Covariance().tally(x=[1.0, 2.0], y=[2.0, 4.0]))
+    data = sm.to_bytes(MeanProduct().tally(x=[1.0, 2.0], y=[2.0, 4.0]))
     with pytest.raises(
-        ValueError, match="the state is of 'Pairs', which is no specification of this library; pass its"
+        ValueError, match="the state is of 'Products', which is no specification of this library; pass its"
     ):
         sm.from_bytes(data)
-    assert float(Covariance().compute(sm.from_bytes(data, known=(Pairs,)))) == 0.5
+    assert float(MeanProduct().compute(sm.from_bytes(data, known=(Products,)))) == 5.0
 
     @sm.spec
     class Moments:
