@@ -83,7 +83,7 @@ def test_the_events_at_thresholds_are_those_of_a_task_with_that_threshold(inputs
     rng = np.random.default_rng(0)
     scores = (rng.integers(-8, 9, ROWS) / 8).astype(np.float32)  # many exactly at a threshold
     scores[:4] = [-np.inf, np.inf, -0.0, 0.0]
-    thresholds = (0.5, 0.25, 1.0)
+    thresholds = (0.5, 0.25, 1.0, 0.0, 0.875)
     if inputs == "probabilities":
         scores = np.clip(scores, 0, 1)
     cuts = thresholds
@@ -93,7 +93,7 @@ def test_the_events_at_thresholds_are_those_of_a_task_with_that_threshold(inputs
     tables = scores.reshape(-1, 2)
     true = rng.integers(0, 2, ROWS)
     weights = rng.integers(0, 4, ROWS).astype(np.float32)
-    binary = [sm.Binary(inputs, threshold, weights="mass") for threshold in thresholds[:4]]
+    binary = [sm.Binary(inputs, threshold, weights="mass") for threshold in thresholds[:2]]
     labels = [sm.Multilabel(2, inputs, 0.25, predictions="tables", targets="trues", weights="masses")]
     at = {name: sm.StatScoresAt(tasks[0], thresholds) for name, tasks in (("one", binary), ("each", labels))}
     single = {f"{task!r}": sm.StatScores(task) for task in binary + labels}
