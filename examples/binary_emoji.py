@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 import streammetrics as sm
 from streammetrics.flax import TrainState
+from streammetrics.keras import RoundedAccuracy
 
 BATCH = 32
 EPSILON = 1e-7  # Keras' own: probabilities are kept this far from 0 and 1
@@ -37,7 +38,7 @@ METRICS = sm.Collection(
     loss=sm.Mean("loss"),
     above_0=sm.Accuracy(LOGITS),
     above_half=sm.Accuracy(OUTPUTS),
-    rounded=sm.Mean("rounded_right"),
+    rounded=RoundedAccuracy(OUTPUTS),  # a rounded output may be 2 or -1, which is wrong for both classes
     precision=sm.Precision(LOGITS),
     recall=sm.Recall(LOGITS),
     confusion_above_0=sm.ConfusionMatrix(LOGITS),
@@ -87,8 +88,6 @@ def observe(setup: Setup, logits: jax.Array, batch: Values) -> Values:
         "outputs": outputs,
         "targets": batch["targets"],
         "loss": setup.loss(outputs, targets),
-        # A rounded output may be 2 or -1, which is no class: so the rows that are right are counted as such.
-        "rounded_right": (jnp.round(outputs) == targets).astype(outputs.dtype),
         "stuck": jnp.where(targets == 1, outputs <= EPSILON, outputs >= 1 - EPSILON).astype(outputs.dtype),
         "weights": batch["weights"],
     }

@@ -19,8 +19,8 @@ from streammetrics._wide import Pair
 
 NARROW = 40
 """Rows of so few scores are reduced as they are."""
-PARTS = {2: 10, 4: 20, 8: 20}
-"""Into how many parts a row is cut at most, by the bytes of a score: more are not vectorised."""
+PARTS, PARTS_OF_16_BITS = 20, 10
+"""Into how many parts a row is cut at most: more are not vectorised."""
 LANES = 16
 """Of how many scores a part is at least."""
 
@@ -66,7 +66,7 @@ def _tournament(scores: Array) -> tuple[Array, Array]:
     value = widened(scores)
     places = lax.broadcasted_iota(jnp.int32, value.shape, value.ndim - 1)
     lowest = value.dtype.type(-math.inf), np.int32(2**31 - 1)
-    value, place = _by_parts((value, places), lowest, _winner, PARTS[scores.dtype.itemsize])
+    value, place = _by_parts((value, places), lowest, _winner, PARTS if value is scores else PARTS_OF_16_BITS)
     return place, value
 
 
@@ -77,7 +77,7 @@ def _reduced(rows: Pair, start: Any, join: Callable[[Pair, Pair], Pair]) -> Pair
         return lax.reduce(rows, start, join, (axis,))
     return lax.platform_dependent(
         *rows,
-        cpu=lambda *rows: _by_parts(rows, start, join, PARTS[4]),
+        cpu=lambda *rows: _by_parts(rows, start, join, PARTS),
         default=lambda *rows: lax.reduce(rows, start, join, (axis,)),
     )
 

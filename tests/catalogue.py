@@ -130,7 +130,7 @@ KNOWN = (Products,)
 
 LOGIT, PROBABILITY = sm.Binary("logits"), sm.Binary("probabilities", threshold=0.3, targets="label")
 LABEL, WEIGHED = sm.Binary("labels", ignore=7), sm.Binary("scores", threshold=0.25, weighted=True)
-THREE, WIDE = sm.Multiclass(3, "logits"), sm.Multiclass(40, "logits", ignore=-1)
+THREE, WIDE = sm.Multiclass(3, "logits"), sm.Multiclass(50, "logits", ignore=-1)
 IDS, FRACTIONS = sm.Multiclass(4, "labels"), sm.Multiclass(3, "probabilities", weighted=True)
 WIDE_FRACTIONS = sm.Multiclass(33, "labels", weighted=True)
 LABELS = sm.Multilabel(3, "probabilities", threshold=(0.2, 0.5, 0.8), ignore=-1)
