@@ -48,7 +48,7 @@ def test_pmap_updates_apart_and_merges_once(case: Case) -> None:
         return state, sm.all_merge(state, "devices")
 
     apart, merged = jax.pmap(update, axis_name="devices")(stacked)
-    assert_same(sm.fold(apart), whole)
+    assert_same(sm.fold(jax.device_get(apart)), whole)
     merged = jax.device_get(merged)
     for device in range(DEVICES):
         assert_same(jax.tree.map(lambda x, d=device: x[d], merged), whole)

@@ -9,7 +9,7 @@ import numpy as np
 
 import streammetrics as sm
 from tests.catalogue import CATALOGUE, COUNTED, KNOWN, ROWS, Case, MeanProduct
-from tests.support import assert_same, assert_values_equal, each, rows
+from tests.support import assert_same, assert_values_equal, counted, each, rows
 
 each_statistic, each_metric = each(COUNTED), each(CATALOGUE)
 seeds = st.integers(0, 2**32 - 1)
@@ -79,21 +79,23 @@ def test_a_batch_of_no_rows_is_the_identity(case: Case) -> None:
 
 @each_statistic
 def test_a_state_is_a_scan_carry_and_vmaps(case: Case) -> None:
-    batches = [case.batch(seed) for seed in range(3)]
+    batches = [case.batch(seed) for seed in range(8)]
     stacked = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
     one_by_one = sm.merge(*(case.metric.tally(**batch) for batch in batches))
 
     @jax.jit
-    def scanned(state: sm.State, stacked: dict) -> sm.State:
-        return jax.lax.scan(lambda s, batch: (case.metric.update(s, **batch), None), state, stacked)[0]
+    def both(state: sm.State, stacked: dict) -> tuple[sm.State, sm.State]:
+        scanned, _ = jax.lax.scan(lambda s, batch: (case.metric.update(s, **batch), None), state, stacked)
+        return scanned, jax.vmap(lambda batch: case.metric.tally(**batch))(stacked)
 
-    assert_same(scanned(case.metric.init(), stacked), one_by_one)
-    assert_same(sm.fold(jax.vmap(lambda batch: case.metric.tally(**batch))(stacked)), one_by_one)
+    scanned, apart = both(case.metric.init(), stacked)
+    assert_same(scanned, one_by_one)
+    assert_same(sm.fold(apart), one_by_one)
 
 
 @each_metric
 def test_jit_changes_nothing(case: Case) -> None:
-    state = case.metric.tally(**case.batch(1))
+    state = counted(case).metric.tally(**counted(case).batch(1))
     eager = case.metric.compute(state, on_invalid="ignore")
     jitted = jax.jit(lambda state: case.metric.compute(state, on_invalid="ignore"))(state)
     assert_values_equal(eager, jitted)
