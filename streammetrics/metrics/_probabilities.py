@@ -15,14 +15,18 @@ from streammetrics._tasks import Multiclass, Multilabel, check_task, ranked
 
 
 @spec
-class Likelihood(Metric):
-    """What is read off the log losses of a task."""
+class OfProbabilities(Metric):
+    """A metric of predicted probabilities, or of the logits from which they are taken."""
 
     task: Any
 
     def __post_init__(self) -> None:
         check_task(self)
         _checks.inputs(self, "logits", "probabilities")
+
+
+class Likelihood(OfProbabilities):
+    """What is read off the log losses of a task."""
 
     @property
     def statistic(self) -> Statistic:
@@ -66,7 +70,7 @@ class Perplexity(Likelihood):
 
 
 @spec
-class Brier(Metric):
+class Brier(OfProbabilities):
     """mean of Σ (p − y)²: the squared error of predicted probabilities; of `Multiclass` summed over the classes.
 
     The task's inputs are logits or probabilities; rows of `Multiclass` that do not sum to 1 (within √ε) are invalid.
@@ -77,12 +81,6 @@ class Brier(Metric):
     >>> round(float(Brier(Binary("probabilities"))([0.8, 0.4], [1, 0])), 4)
     0.1
     """
-
-    task: Any
-
-    def __post_init__(self) -> None:
-        check_task(self)
-        _checks.inputs(self, "logits", "probabilities")
 
     @property
     def statistic(self) -> Statistic:
