@@ -141,7 +141,6 @@ COUNTED = [
     Case("binary logits", sm.Accuracy(LOGIT), binary(LOGIT)),
     Case("binary probabilities", sm.Precision(PROBABILITY), binary(PROBABILITY)),
     Case("binary labels", sm.Examples(LABEL), binary(LABEL)),
-    Case("binary fractions", sm.Specificity(WEIGHED), binary(WEIGHED)),
     Case("three classes", sm.Recall(THREE), multiclass(THREE)),
     Case("tokens", sm.F1(THREE), multiclass(THREE, 2)),
     Case("many classes", sm.StatScores(WIDE), multiclass(WIDE)),
@@ -158,7 +157,6 @@ COUNTED = [
     Case("exact match", sm.ExactMatch(LABELS), multilabel(LABELS)),
     Case("label ranking", sm.LabelRankingAveragePrecision(LABELS), multilabel(LABELS)),
     Case("thresholds", sm.StatScoresAt(PROBABILITY, (0.2, 0.7, 0.5)), binary(PROBABILITY)),
-    Case("thresholds of classes", sm.StatScoresAt(THREE, (0.3, 0.6)), multiclass(THREE)),
     Case("squared errors", sm.MeanSquaredError(), numbers()),
     Case("absolute errors", sm.MeanAbsoluteError(targets="y"), numbers(targets="y")),
     Case("residuals", sm.R2(2), numbers(2)),
@@ -181,6 +179,8 @@ COUNTED = [
 ]
 
 READ = [
+    Case("binary fractions", sm.Specificity(WEIGHED), binary(WEIGHED)),
+    Case("thresholds of classes", sm.StatScoresAt(THREE, (0.3, 0.6)), multiclass(THREE)),
     Case("class fractions", sm.FBeta(FRACTIONS, 2.0), multiclass(FRACTIONS)),
     Case("hinge", sm.HingeLoss(THREE), multiclass(THREE)),
     Case("log loss of logits", sm.LogLoss(THREE), multiclass(THREE)),
