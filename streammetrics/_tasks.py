@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from streammetrics import _checks
 from streammetrics._rows import greatest, widened
@@ -32,6 +32,16 @@ class Read(NamedTuple):
     """Class ids in int32, without the ignored and the invalid ones replaced."""
     faults: dict[str, Array]
     """What cannot be read, by reason, and what is absent."""
+
+    def of_target(self) -> Array:
+        """Of `Multiclass`, the score of the target; some score where the target is no class."""
+        own = jnp.clip(self.targets, 0, self.predictions.shape[-1] - 1)[..., None]
+        return jnp.take_along_axis(self.predictions, own, -1, mode="promise_in_bounds")[..., 0]
+
+    def is_target(self) -> Array:
+        """Of `Multiclass`, which score is that of the target."""
+        place = lax.broadcasted_iota(jnp.int32, self.predictions.shape, self.predictions.ndim - 1)
+        return place == self.targets[..., None]
 
 
 @spec

@@ -11,6 +11,7 @@ from streammetrics._spec import spec
 from streammetrics._statistic import Statistic
 from streammetrics._tasks import Multiclass, Multilabel, check_task, ranked
 from streammetrics.metrics._averages import Averaged, Events, divided
+from streammetrics.statistics._ranks import check_k
 
 
 @spec
@@ -34,8 +35,7 @@ class TopKAccuracy(Averaged):
     def __post_init__(self) -> None:
         _checks.kind_of_task(self, Multiclass, "the others have no ranked classes")
         _checks.inputs(self, "logits", "probabilities", "scores")
-        if not 1 <= self.k <= self.task.num_classes:
-            raise ValueError(f"TopKAccuracy: k is {self.k}, but must be from 1 to {self.task.num_classes}, the classes")
+        check_k(self)
 
     @property
     def statistic(self) -> Statistic:

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from streammetrics import _checks
 from streammetrics._rows import greatest, sums, total, widened
@@ -71,7 +71,7 @@ class LogLosses(PredictionLosses):
             share = jnp.clip(read.predictions, eps, 1 - eps)
             return -jnp.where(read.targets == 1, jnp.log(share), jnp.log1p(-share)), {}
         scores, best, faults = _of_rows(read)
-        mine = _of_target(read, scores)[..., 0]
+        mine = widened(read.of_target())
         if self.task.inputs == "logits":
             high, low = total(jnp.exp(scores - best[..., None]))
             # Where the target leads the loss may be far smaller than the 1 that it leads with.
@@ -95,12 +95,12 @@ class BrierLosses(PredictionLosses):
         scores, best, faults = _of_rows(read)
         if not logits:
             faults |= _unnormalised(scores, eps)
-        mine = _of_target(read, scores)
-        share, mine = (jnp.exp(x - best[..., None]) for x in (scores, mine)) if logits else (scores, mine)
-        others = jnp.where(_is_target(read, scores), 0, share)
+        mine = widened(read.of_target())
+        share, mine = (jnp.exp(scores - best[..., None]), jnp.exp(mine - best)) if logits else (scores, mine)
+        others = jnp.where(read.is_target(), 0, share)
         wrong, squares = sums(others, others * others)
         # What the others have is what the target lacks: 1 − p would have lost the digits of a small loss.
-        whole, missing = (wrong + mine[..., 0], wrong) if logits else (jnp.ones_like(wrong), 1 - mine[..., 0])
+        whole, missing = (wrong + mine, wrong) if logits else (jnp.ones_like(wrong), 1 - mine)
         return (squares + missing * missing) / (whole * whole), faults
 
 
@@ -123,11 +123,11 @@ class HingeLosses(PredictionLosses):
         if not isinstance(self.task, Multiclass):
             return jnp.maximum(0, 1 + _against(read)), {}
         scores, _, faults = _of_rows(read)
-        mine = _is_target(read, scores)
+        mine = read.is_target()
         if self.one_against_all:
             return jnp.maximum(0, 1 + jnp.where(mine, -scores, scores)), faults
         other = greatest(jnp.where(mine, -jnp.inf, scores))[1]
-        return jnp.maximum(0, 1 - _of_target(read, scores)[..., 0] + other), faults
+        return jnp.maximum(0, 1 - widened(read.of_target()) + other), faults
 
 
 def _against(read: Read) -> Array:
@@ -139,16 +139,6 @@ def _of_rows(read: Read) -> tuple[Array, Array, dict[str, Array]]:
     """Scores of `Multiclass`, the greatest of each row, and which rows have NaN."""
     _, best = greatest(read.predictions)
     return widened(read.predictions), best, {NAN: jnp.isnan(best)}
-
-
-def _of_target(read: Read, scores: Array) -> Array:
-    """The score of the target, `(*B, 1)`; some score where the target is no class."""
-    own = jnp.clip(read.targets, 0, scores.shape[-1] - 1)[..., None]
-    return jnp.take_along_axis(scores, own, -1, mode="promise_in_bounds")
-
-
-def _is_target(read: Read, scores: Array) -> Array:
-    return lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim - 1) == read.targets[..., None]
 
 
 def _unnormalised(probabilities: Array, eps: float) -> dict[str, Array]:

@@ -15,6 +15,13 @@ from streammetrics.statistics._classes import of_rows, table
 from streammetrics.statistics._predictions import Predictions
 
 
+def check_k(owner: Any) -> None:
+    """There are no more ranks than classes."""
+    classes = owner.task.num_classes
+    if not 1 <= owner.k <= classes:
+        raise ValueError(f"{type(owner).__name__}: k is {owner.k}, but must be from 1 to {classes}, the classes")
+
+
 @spec
 class TopHits(Predictions):
     """Whether the target is among the k greatest scores: `hits` is (C, 2) by true class, of misses and of hits.
@@ -27,8 +34,7 @@ class TopHits(Predictions):
     def __post_init__(self) -> None:
         _checks.kind_of_task(self, Multiclass, "the others have no ranked classes")
         _checks.inputs(self, "logits", "probabilities", "scores")
-        if not 1 <= self.k <= self.task.num_classes:
-            raise ValueError(f"TopHits: k is {self.k}, but must be from 1 to {self.task.num_classes}, the classes")
+        check_k(self)
 
     @property
     def accumulators(self) -> dict[str, Accumulator]:
@@ -36,9 +42,7 @@ class TopHits(Predictions):
 
     def observe(self, **batch: Any) -> tuple[dict[str, Add], dict[str, Array]]:
         read = self.task.read(*(batch[name] for name in self.reads))
-        own = jnp.clip(read.targets, 0, self.task.num_classes - 1)
-        mine = jnp.take_along_axis(read.predictions, own[..., None], -1, mode="promise_in_bounds")[..., 0]
-        rank, nan = ahead(read.predictions, mine, own)
+        rank, nan = ahead(read.predictions, read.of_target(), read.targets)
         cell = 2 * read.targets + (rank < self.k).astype(jnp.int32)
         return {"hits": Add(cell=cell)}, {NAN: nan, **read.faults}
 

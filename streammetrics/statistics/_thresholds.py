@@ -45,7 +45,7 @@ class ThresholdCounts(Predictions):
         if isinstance(task, Multiclass):
             best = greatest(read.predictions)[1][..., None]
             faults = {NAN: jnp.isnan(best[..., 0]), **faults}
-            true = (lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim - 1) == true[..., None]).astype(jnp.int32)
+            true = read.is_target().astype(jnp.int32)
             if inputs == "logits":
                 share = jnp.exp(jnp.where(scores == best, 0, scores - best))
                 scores, inputs = share / jnp.sum(share, -1, keepdims=True), "probabilities"
