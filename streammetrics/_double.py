@@ -139,7 +139,8 @@ class DoubleFloat(Wide):
         if not isinstance(value, Array):
             value = np.asarray(value, np.float64)
             high = value.astype(np.float32)
-            return cls(jnp.asarray(high), jnp.asarray((value - high).astype(np.float32)))
+            rest = np.subtract(value, high, out=np.zeros_like(value), where=np.isfinite(high))
+            return cls(jnp.asarray(high), jnp.asarray(rest.astype(np.float32)))
         return cls(*value_of(value))
 
     _add = staticmethod(saturating_add)

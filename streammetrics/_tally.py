@@ -5,7 +5,8 @@ import math
 from collections.abc import Iterable, Mapping
 
 import jax.numpy as jnp
-from jax import Array
+import numpy as np
+from jax import Array, lax
 
 from streammetrics import _checks
 from streammetrics._statistic import ABSENT, WEIGHT_REASONS, WHOLE_REASONS, Add, Place, Statistic
@@ -150,6 +151,12 @@ def _seen(
 
 
 def _counted(code: Array, numbers: list[int], weight: Array | None) -> dict[int, Array]:
-    """How often each number occurs: a reduction each, which vectorises where one of a table of masks does not."""
+    """How often each number occurs: of what counts once all in one pass, which vectorises."""
     weight = None if weight is None else weight.reshape(-1)
-    return {number: Count(()).reduce((code == number).reshape(-1), weight, None) for number in numbers}
+    masks = [(code == number).reshape(-1) for number in numbers]
+    if weight is not None and weight.dtype != bool:
+        return {number: Count(()).reduce(mask, weight, None) for number, mask in zip(numbers, masks, strict=True)}
+    ones = tuple((mask if weight is None else mask & weight).astype(jnp.uint32) for mask in masks)
+    zero = np.uint32(0)
+    sums = lax.reduce(ones, (zero,) * len(ones), lambda a, b: tuple(x + y for x, y in zip(a, b, strict=True)), (0,))
+    return {number: jnp.stack([sum_, jnp.zeros_like(sum_)]) for number, sum_ in zip(numbers, sums, strict=True)}

@@ -1,5 +1,6 @@
 """Numbers of two words: what `UInt64` and `DoubleFloat` have in common."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, Self
@@ -25,6 +26,38 @@ def tree_sum(add: Callable[[Pair, Pair], Pair], high: Array, low: Array) -> Pair
         high, low = (_grouped(limb, radix, groups) for limb in (high, low))
         high, low = jax.lax.reduce((high, low), (zero, zero), add, (0,))
     return high[0], low[0]
+
+
+def cumulated(add: Callable[[Pair, Pair], Pair], words: Pair) -> Pair:
+    """The sums up to each entry along the last axis: of blocks at once, then of the blocks' ends.
+
+    Two short loops; a tree of additions would take many times as long to compile.
+    """
+    *leading, size = words[0].shape
+    width = math.isqrt(max(size - 1, 0)) + 1
+    count = -(-size // width)
+
+    def split(word: Array) -> Array:
+        padded = jnp.pad(word, [(0, 0)] * len(leading) + [(0, width * count - size)])
+        return jnp.moveaxis(padded.reshape(*leading, count, width), -1, 0)
+
+    within = _scanned(add, jax.tree.map(split, words))
+    ends = _scanned(add, tuple(jnp.moveaxis(word[-1], -1, 0) for word in within))
+    before = (jnp.moveaxis(jnp.concatenate([jnp.zeros_like(word[:1]), word[:-1]]), 0, -1)[None] for word in ends)
+    joined = add(tuple(map(jnp.broadcast_to, before, (word.shape for word in within))), within)
+    return tuple(jnp.moveaxis(word, 0, -1).reshape(*leading, -1)[..., :size] for word in joined)
+
+
+def _scanned(add: Callable[[Pair, Pair], Pair], words: Pair) -> Pair:
+    """The sums up to each entry along the leading axis."""
+
+    def step(total: Pair, entry: Pair) -> tuple[Pair, Pair]:
+        total = add(total, entry)
+        return total, total
+
+    first = tuple(word[0] for word in words)
+    _, rest = jax.lax.scan(step, first, tuple(word[1:] for word in words))
+    return tuple(jnp.concatenate([word[None], more]) for word, more in zip(first, rest, strict=True))
 
 
 def _grouped(limb: Array, radix: int, groups: int) -> Array:
@@ -108,6 +141,10 @@ class Wide:
             words = (jnp.moveaxis(word, one, 0) for word in (total.high, total.low))
             total = type(self)(*tree_sum(self._add, *words))
         return total
+
+    def cumsum(self) -> Self:
+        """The sums up to each entry along the last axis, as exact as the addition."""
+        return type(self)(*cumulated(self._add, (self.high, self.low)))
 
     def __add__(self, other: Any) -> Self:
         other = self.of(other)

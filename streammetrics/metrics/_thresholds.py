@@ -1,10 +1,8 @@
 """Metrics at given thresholds."""
 
-import operator
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from streammetrics import _checks, statistics
@@ -43,7 +41,7 @@ class StatScoresAt(Picked):
     def read(self, counts: Mapping[str, Any]) -> dict[str, Any]:
         cells = counts["cells"]
         # What is in the cells from each on: the scores above the threshold before it.
-        above = jax.lax.associative_scan(operator.add, cells, reverse=True, axis=cells.ndim - 1)
+        above = cells[..., ::-1].cumsum()[..., ::-1]
         ascending = sorted(set(self.thresholds))
         at = jnp.array([ascending.index(threshold) + 1 for threshold in self.thresholds])
         fp, tp = (above[..., target, at] for target in (0, 1))

@@ -1,6 +1,8 @@
 """What is counted: statistics that metrics share."""
 
+from streammetrics.statistics._calibration import CalibrationCounts
 from streammetrics.statistics._classes import ClassCounts, Confusion, ExactMatches
+from streammetrics.statistics._histograms import PairScoreCounts, ScoreCounts
 from streammetrics.statistics._losses import BrierLosses, HingeLosses, LogLosses
 from streammetrics.statistics._ranks import LabelRankings, TopHits
 from streammetrics.statistics._regression import AbsoluteErrors, NumberPairs, Residuals, SquaredErrors
@@ -10,6 +12,7 @@ from streammetrics.statistics._values import Extrema, Moments, Sums
 __all__ = [
     "AbsoluteErrors",
     "BrierLosses",
+    "CalibrationCounts",
     "ClassCounts",
     "Confusion",
     "ExactMatches",
@@ -19,7 +22,9 @@ __all__ = [
     "LogLosses",
     "Moments",
     "NumberPairs",
+    "PairScoreCounts",
     "Residuals",
+    "ScoreCounts",
     "SquaredErrors",
     "Sums",
     "ThresholdCounts",

@@ -22,6 +22,15 @@ def table(task: Any, shape: tuple[int, ...]) -> Accumulator:
     return Sum(shape) if task.weighted else Count(shape)
 
 
+def in_table(row: Array, column: Array, shape: tuple[int, ...]) -> Array:
+    """Flat indices into a table (rows, columns), or into one for each class, the last axis of the scores."""
+    *classes, rows, columns = shape
+    cell = row * columns + column
+    if classes:
+        cell = cell + rows * columns * lax.broadcasted_iota(jnp.int32, cell.shape, cell.ndim - 1)
+    return cell
+
+
 def check_table(owner: Any) -> None:
     """What needs a table of the classes' square needs a bound on their number."""
     if isinstance(owner.task, Multiclass) and owner.task.num_classes > CONFUSION_LIMIT:

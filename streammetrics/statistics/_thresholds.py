@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from streammetrics import _checks
 from streammetrics._rows import greatest, widened
@@ -12,7 +12,7 @@ from streammetrics._spec import spec
 from streammetrics._statistic import Add
 from streammetrics._tasks import NAN, Binary, Multiclass, check_thresholds, cut
 from streammetrics.accumulators import Accumulator
-from streammetrics.statistics._classes import table
+from streammetrics.statistics._classes import in_table, table
 from streammetrics.statistics._predictions import Predictions
 
 
@@ -51,8 +51,4 @@ class ThresholdCounts(Predictions):
                 scores, inputs = share / jnp.sum(share, -1, keepdims=True), "probabilities"
         cuts = np.array([cut(inputs, threshold) for threshold in self.thresholds]).astype(scores.dtype)
         cell = jnp.searchsorted(cuts, scores, side="left", method="scan_unrolled").astype(jnp.int32)
-        cell = true * (len(cuts) + 1) + cell
-        if not isinstance(task, Binary):
-            each = lax.broadcasted_iota(jnp.int32, cell.shape, cell.ndim - 1)
-            cell = jnp.where((true == 0) | (true == 1), each * 2 * (len(cuts) + 1) + cell, -1)
-        return {"cells": Add(cell=cell)}, faults
+        return {"cells": Add(cell=in_table(true, cell, self.accumulators["cells"].shape))}, faults
