@@ -3,6 +3,7 @@
 from streammetrics import accumulators, statistics
 from streammetrics._batches import pad, plain
 from streammetrics._collection import Collection
+from streammetrics._double import DoubleFloat
 from streammetrics._metric import InvalidExamples, Metric
 from streammetrics._report import classification_report, format_report
 from streammetrics._spec import spec
@@ -10,6 +11,8 @@ from streammetrics._state import State, all_merge, fold, merge
 from streammetrics._statistic import Add, Statistic
 from streammetrics._tasks import Binary, Multiclass, Multilabel
 from streammetrics._uint64 import UInt64
+from streammetrics.bounds import Bounds, bounds
+from streammetrics.intervals import Interval, interval
 from streammetrics.metrics import (
     AUROC,
     F1,
@@ -99,6 +102,7 @@ __all__ = [
     "BalancedAccuracy",
     "BestThreshold",
     "Binary",
+    "Bounds",
     "Brier",
     "BrierDecomposition",
     "CalibrationError",
@@ -110,6 +114,7 @@ __all__ = [
     "CumulativeGains",
     "DetCurve",
     "Dice",
+    "DoubleFloat",
     "EqualErrorRate",
     "ExactMatch",
     "Examples",
@@ -122,6 +127,7 @@ __all__ = [
     "HammingLoss",
     "HingeLoss",
     "Informedness",
+    "Interval",
     "InvalidExamples",
     "Jaccard",
     "KolmogorovSmirnov",
@@ -171,10 +177,12 @@ __all__ = [
     "Variance",
     "accumulators",
     "all_merge",
+    "bounds",
     "classification_report",
     "fold",
     "format_report",
     "from_bytes",
+    "interval",
     "merge",
     "pad",
     "plain",

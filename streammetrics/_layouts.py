@@ -164,7 +164,7 @@ def _octave(magnitude: Any, lowest: int, half: int) -> Any:
     return (magnitude.view(np.int32) >> shift) - (((127 + lowest) << 23 >> shift) - 1)
 
 
-def _key(number: np.ndarray) -> np.ndarray:
+def _key(number: Any) -> np.ndarray:
     """An integer in the order of float32."""
     bits = np.asarray(number, np.float32).view(np.int32).astype(np.int64)
     return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)

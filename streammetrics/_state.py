@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array, lax
 
 from streammetrics._jax import Axes, axes_of, is_traced, tracks_varying, varying
-from streammetrics._statistic import AnyStatistic, Joint, accumulators_of, layout, seen_of
+from streammetrics._statistic import AnyStatistic, Joint, accumulators_of, layout, members, seen_of
 from streammetrics.accumulators import Accumulator
 from streammetrics.accumulators._base import SLOTS_LIMIT, Slotted, merge_all
 
@@ -185,6 +185,20 @@ def _gathered(merge: Callable[[Array, Array], Array], data: Array, axes: Axes, d
         data = merge(data, lax.ppermute(data, axes, pairs))  # zeros, the identity, where nothing arrives
         step *= 2
     return data
+
+
+def part(state: Any, statistic: AnyStatistic) -> Any:
+    """Of a state that counts more, as that of a collection does, what a statistic counts; others as they are."""
+    if not isinstance(state, State) or state.statistic == statistic:
+        return state
+    places = layout(state.statistic)
+    if not all(member in places for member in members(statistic)):
+        return state
+    data, seen = {}, []
+    for member, place in layout(statistic).items():
+        data |= {key: state.data[places[member].keys[name]] for name, key in place.keys.items()}
+        seen.append(state.seen[..., places[member].seen])
+    return State(statistic, data, jnp.concatenate(seen, -1))
 
 
 def check(state: Any, who: object, statistic: AnyStatistic) -> None:

@@ -41,11 +41,17 @@ def cumulated(add: Callable[[Pair, Pair], Pair], words: Pair) -> Pair:
         padded = jnp.pad(word, [(0, 0)] * len(leading) + [(0, width * count - size)])
         return jnp.moveaxis(padded.reshape(*leading, count, width), -1, 0)
 
-    within = _scanned(add, jax.tree.map(split, words))
-    ends = _scanned(add, tuple(jnp.moveaxis(word[-1], -1, 0) for word in within))
-    before = (jnp.moveaxis(jnp.concatenate([jnp.zeros_like(word[:1]), word[:-1]]), 0, -1)[None] for word in ends)
-    joined = add(tuple(map(jnp.broadcast_to, before, (word.shape for word in within))), within)
-    return tuple(jnp.moveaxis(word, 0, -1).reshape(*leading, -1)[..., :size] for word in joined)
+    def before(end: Array) -> Array:
+        ends = jnp.moveaxis(jnp.concatenate([jnp.zeros_like(end[:1]), end[:-1]]), 0, -1)
+        return jnp.broadcast_to(ends, (width, *leading, count))
+
+    high, low = _scanned(add, (split(words[0]), split(words[1])))
+    ends = _scanned(add, (jnp.moveaxis(high[-1], -1, 0), jnp.moveaxis(low[-1], -1, 0)))
+    high, low = (
+        jnp.moveaxis(word, 0, -1).reshape(*leading, -1)[..., :size]
+        for word in add((before(ends[0]), before(ends[1])), (high, low))
+    )
+    return high, low
 
 
 def _scanned(add: Callable[[Pair, Pair], Pair], words: Pair) -> Pair:
@@ -55,9 +61,9 @@ def _scanned(add: Callable[[Pair, Pair], Pair], words: Pair) -> Pair:
         total = add(total, entry)
         return total, total
 
-    first = tuple(word[0] for word in words)
-    _, rest = jax.lax.scan(step, first, tuple(word[1:] for word in words))
-    return tuple(jnp.concatenate([word[None], more]) for word, more in zip(first, rest, strict=True))
+    high, low = words
+    _, rest = jax.lax.scan(step, (high[0], low[0]), (high[1:], low[1:]))
+    return jnp.concatenate([high[:1], rest[0]]), jnp.concatenate([low[:1], rest[1]])
 
 
 def _grouped(limb: Array, radix: int, groups: int) -> Array:

@@ -10,7 +10,6 @@ from jax import Array
 
 from streammetrics import _checks, statistics
 from streammetrics._spec import spec
-from streammetrics._statistic import Statistic
 from streammetrics._tasks import Multiclass, ranked
 from streammetrics.metrics._histograms import (
     Area,
@@ -259,7 +258,7 @@ class OneVsOneAUROC(OfScores):
             raise ValueError(f"OneVsOneAUROC: class_id is {self.class_id}, but the value is of all pairs of classes")
 
     @property
-    def statistic(self) -> Statistic:
+    def statistic(self) -> statistics.PairScoreCounts:
         return statistics.PairScoreCounts(ranked(self.task), self.bins, self.score_range, self.ties)
 
     def estimate(self, counts: Mapping[str, Any]) -> Estimate:

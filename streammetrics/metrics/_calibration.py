@@ -13,7 +13,6 @@ from streammetrics._double import DoubleFloat, divide, multiply
 from streammetrics._jax import float_dtype
 from streammetrics._metric import Metric
 from streammetrics._spec import spec
-from streammetrics._statistic import Statistic
 from streammetrics._tasks import Binary, Multiclass, Multilabel, check_task, ranked
 from streammetrics.metrics._histograms import ratio
 from streammetrics.statistics._calibration import POINT, check_binning
@@ -73,7 +72,7 @@ class OfConfidences(Metric):
         check_size(self, self.statistic)
 
     @property
-    def statistic(self) -> Statistic:
+    def statistic(self) -> statistics.CalibrationCounts:
         top = isinstance(self.task, Multiclass) and self.class_id is None
         return statistics.CalibrationCounts(ranked(self.task), self.bins, self.binning, top)
 
@@ -202,7 +201,7 @@ class CalibrationRatio(OfClassConfidences):
     """
 
     @property
-    def statistic(self) -> Statistic:
+    def statistic(self) -> statistics.CalibrationCounts:
         return statistics.CalibrationCounts(ranked(self.task), self.bins)
 
     def read(self, counts: Mapping[str, Any]) -> Array:
@@ -228,7 +227,7 @@ class BrierDecomposition(OfClassConfidences):
     """
 
     @property
-    def statistic(self) -> Statistic:
+    def statistic(self) -> statistics.CalibrationCounts:
         return statistics.CalibrationCounts(ranked(self.task), self.bins, squares=True)
 
     def read(self, counts: Mapping[str, Any]) -> dict[str, Array]:

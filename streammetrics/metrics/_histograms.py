@@ -13,7 +13,6 @@ from streammetrics._double import DoubleFloat
 from streammetrics._layouts import Cuts
 from streammetrics._metric import Metric
 from streammetrics._spec import spec
-from streammetrics._statistic import Statistic
 from streammetrics._tasks import Binary, check_task, ranked
 from streammetrics.metrics._averages import AVERAGES, DEFAULT, Events, divided, total
 from streammetrics.statistics._histograms import check_bins, check_size
@@ -139,7 +138,7 @@ class OfScores(Metric):
         check_size(self, self.statistic)
 
     @property
-    def statistic(self) -> Statistic:
+    def statistic(self) -> statistics.ScoreCounts:
         return statistics.ScoreCounts(ranked(self.task), self.bins, self.score_range, self.ties)
 
     @property

@@ -59,8 +59,11 @@ class CalibrationCounts(Predictions):
 
     @property
     def accumulators(self) -> dict[str, Accumulator]:
-        sums = Sum(self.shape) if self.task.weighted else Count((*self.shape, 2))
-        return {"cells": table(self.task, self.shape), "confidence": sums} | ({"squares": sums} if self.squares else {})
+        sums: Accumulator = Sum(self.shape) if self.task.weighted else Count((*self.shape, 2))
+        held = {"cells": table(self.task, self.shape), "confidence": sums}
+        if self.squares:
+            held["squares"] = sums
+        return held
 
     def observe(self, **batch: Any) -> tuple[dict[str, Add], dict[str, Array]]:
         read = self.task.read(*(batch[name] for name in self.reads))

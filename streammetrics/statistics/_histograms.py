@@ -113,11 +113,10 @@ def check_bins(owner: Any) -> None:
             f"{name}: score_range is {score_range}, but the range of inputs={owner.task.inputs!r} with "
             f"bins={bins!r} is known; it is declared for scores alone"
         )
-    low, high = map(np.float32, score_range) if len(score_range) == 2 else (1, 0)
-    if not (low < high and math.isfinite(float(high) - float(low)) and np.isfinite([low, high]).all()):
-        raise ValueError(
-            f"{name}: score_range is {score_range}, but must be two finite float32 (low, high), low < high"
-        )
+    low, high = (float(np.float32(end)) for end in score_range) if len(score_range) == 2 else (1.0, 0.0)
+    # A range of a few denormal numbers has no bins that could be told apart.
+    if not (-math.inf < low < high < math.inf and bins * TINY < high - low):
+        raise ValueError(f"{name}: score_range is {score_range}, but must be (low, high), finite, low < high")
 
 
 def check_size(owner: Any, statistic: Any) -> None:

@@ -1,0 +1,209 @@
+"""Pictures of curves, tables and distributions, drawn with matplotlib: `pip install "streammetrics[plot]"`.
+
+Each function takes a metric and a state, of that metric or of a collection that counts the same, draws on the given
+`Axes` (on new ones by default), and returns them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+
+from streammetrics._batches import plain
+from streammetrics._metric import Metric
+from streammetrics._spec import contents, spec
+from streammetrics._state import State, part
+from streammetrics._tasks import Binary, Multiclass
+from streammetrics.metrics import (
+    AUROC,
+    ROC,
+    AveragePrecision,
+    ConfusionMatrix,
+    PrecisionRecallCurve,
+    ReliabilityDiagram,
+    ScoreDistribution,
+)
+from streammetrics.metrics._histograms import Histogram, ratio
+
+SHADE = {"alpha": 0.25, "linewidth": 0}
+BARS = 50
+FARTHEST = 1e30
+
+
+@spec
+class Band(Metric):
+    """Between what a curve runs: the lower and the upper end at either side of each bin."""
+
+    curve: Any
+
+    @property
+    def statistic(self) -> Any:
+        return self.curve.statistic
+
+    def read(self, counts: Mapping[str, Any]) -> dict[str, Any]:
+        histogram = self.curve.histogram(counts)
+        return roc_band(histogram) if isinstance(self.curve, ROC) else precision_band(histogram)
+
+
+def roc_band(histogram: Histogram) -> dict[str, Any]:
+    """The true positive rate by the false positive rate: within a bin it may rise at once or at last."""
+    start, stop, x = histogram.tpr[..., :-1], histogram.tpr[..., 1:], histogram.fpr
+    return _band(histogram, x, (start, start), (stop, stop), (start, stop))
+
+
+def precision_band(histogram: Histogram) -> dict[str, Any]:
+    """The precision by the recall: within a bin all its negatives may come first or last."""
+    tp, fp = histogram.above.tp, histogram.above.fp
+    precision = ratio(tp, tp + fp)
+    first = jnp.where(jnp.isnan(precision[..., :-1]), precision[..., 1:], precision[..., :-1])
+    worst = [ratio(found, found + fp[..., 1:]) for found in (tp[..., :-1], tp[..., 1:])]
+    best = [ratio(found, found + fp[..., :-1]) for found in (tp[..., :-1], tp[..., 1:])]
+    best[0] = jnp.where(jnp.isnan(best[0]), 1, best[0])  # before anything is found, positives may come first
+    return _band(histogram, histogram.tpr, worst, best, (first, precision[..., 1:]))
+
+
+def _band(histogram: Histogram, x: Any, least: Any, most: Any, straight: Any) -> dict[str, Any]:
+    """The ends at both sides of each bin: where the scores of a bin are tied or in order they are one."""
+
+    def settled(bounds: Any) -> list[Any]:
+        known = [
+            jnp.where(histogram.ahead, m, jnp.where(histogram.behind, n, b))
+            for n, m, b in zip(least, most, bounds, strict=True)
+        ]
+        return [jnp.where(histogram.tied, line, end) for line, end in zip(straight, known, strict=True)]
+
+    sides = {"x": [x[..., :-1], x[..., 1:]], "lower": settled(least), "upper": settled(most)}
+    return {name: jnp.stack(ends, -1).reshape(*x.shape[:-1], -1) for name, ends in sides.items()}
+
+
+def plot_roc(metric: ROC, state: State, ax: Axes | None = None, on_invalid: str = "raise") -> Axes:
+    """Draws the ROC curve of each class, with the band of its bounds, and chance."""
+    ax = _drawn(metric, ROC, state, ax, "fpr", "tpr", AUROC, on_invalid)
+    ax.plot([0, 1], [0, 1], ":", color="gray", linewidth=1)
+    ax.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
+    return ax
+
+
+def plot_precision_recall(
+    metric: PrecisionRecallCurve, state: State, ax: Axes | None = None, on_invalid: str = "raise"
+) -> Axes:
+    """Draws the precision of each class by its recall, with the band of its bounds."""
+    ax = _drawn(metric, PrecisionRecallCurve, state, ax, "recall", "precision", AveragePrecision, on_invalid)
+    ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.005))
+    return ax
+
+
+def plot_reliability(
+    metric: ReliabilityDiagram, state: State, ax: Axes | None = None, on_invalid: str = "raise"
+) -> Axes:
+    """Draws how often it was right by how sure it was, beside the share of the examples in each bin."""
+    values, ax = _values(metric, ReliabilityDiagram, state, on_invalid), ax or pyplot.subplots()[1]
+    counts, edges = np.asarray(values["counts"], float), np.asarray(values["edges"])
+    ax.bar(
+        edges[:-1],
+        counts / max(counts.sum(), 1),
+        np.diff(edges),
+        align="edge",
+        color="lightgray",
+        edgecolor="white",
+        label="share of examples",
+    )
+    ax.plot([0, 1], [0, 1], ":", color="gray", linewidth=1)
+    ax.plot(values["confidence"], values["accuracy"], "o-", label="observed")
+    ax.set(xlabel="predicted probability", ylabel="observed frequency", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ax.legend(frameon=False, loc="upper left")
+    return ax
+
+
+def plot_confusion_matrix(
+    metric: ConfusionMatrix, state: State, ax: Axes | None = None, on_invalid: str = "raise"
+) -> Axes:
+    """Draws the table of true by predicted classes, rows true, with its numbers where there is room for them."""
+    values, ax = _values(metric, ConfusionMatrix, state, on_invalid), ax or pyplot.subplots()[1]
+    table = np.asarray(values if metric.normalize else np.asarray(values).astype(float))
+    if table.ndim != 2:
+        raise TypeError(f"plot_confusion_matrix: {metric!r} has a table for each label, but one table is due")
+    names = metric.task.class_names or tuple(map(str, range(len(table))))
+    ax.imshow(table, cmap="Blues", vmin=0, vmax=max(float(np.nanmax(table)), 1e-9))
+    if len(table) <= 20:
+        for (row, column), value in np.ndenumerate(table):
+            shown = f"{value:.2f}" if metric.normalize else f"{value:,.0f}"
+            ax.text(
+                column, row, shown, ha="center", va="center", color="white" if 2 * value > np.nanmax(table) else "black"
+            )
+        ax.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 8 else 30)
+        ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="predicted", ylabel="true")
+    return ax
+
+
+def plot_score_distribution(
+    metric: ScoreDistribution, state: State, ax: Axes | None = None, on_invalid: str = "raise"
+) -> Axes:
+    """Draws how the scores of the negatives and of the positives are spread: the share of each in bars of one width.
+
+    Of several classes take one: `ScoreDistribution(task, class_id=…)`.
+    """
+    values, ax = plain(_values(metric, ScoreDistribution, state, on_invalid)), ax or pyplot.subplots()[1]
+    counts = {name: np.asarray(values[name], float) for name in ("negative", "positive")}
+    if counts["negative"].ndim != 1:
+        raise TypeError(f"plot_score_distribution: {metric!r} has several classes, but one is due; class_id picks it")
+    low, high = (np.asarray(values[name], float) for name in ("low", "high"))
+    ends = (0.0, 1.0) if metric.task.inputs == "probabilities" else _extent(low, high, sum(counts.values()))
+    middle = 0.5 * (np.clip(low, *ends) + np.clip(high, *ends))
+    for name, count in counts.items():
+        share, edges = np.histogram(middle, BARS, ends, weights=count / max(count.sum(), 1))
+        ax.stairs(share, edges, fill=True, alpha=0.5, label=f"{name} ({count.sum():,.0f})")
+    logit = "log-odds" if isinstance(metric.task, Multiclass) else "logit"
+    scale = {"probabilities": "predicted probability", "logits": logit, "scores": "score"}[metric.task.inputs]
+    ax.set(xlabel=scale, ylabel="share of the class", xlim=ends)
+    ax.margins(y=0.25)  # room for the legend
+    ax.legend(frameon=False)
+    return ax
+
+
+def _extent(low: np.ndarray, high: np.ndarray, count: Any) -> tuple[float, float]:
+    """Where the scores lie, without the bins at the ends, which have no width to draw."""
+    held = np.flatnonzero((count > 0) & (low > -FARTHEST) & (high < FARTHEST))
+    return (float(low[held[0]]), float(high[held[-1]])) if len(held) else (0.0, 1.0)
+
+
+def _values(metric: Any, kind: type, state: State, on_invalid: str) -> Any:
+    if not isinstance(metric, kind):
+        raise TypeError(f"plotting: got {metric!r}, but a {kind.__name__} is due")
+    return metric.compute(part(state, metric.statistic), on_invalid)
+
+
+def _drawn(metric: Any, kind: type, state: State, ax: Axes | None, x: str, y: str, area: type, on_invalid: str) -> Axes:
+    """A curve with its band for each class, and its area in the legend."""
+    values, ax = _values(metric, kind, state, on_invalid), ax or pyplot.subplots()[1]
+    state = part(state, metric.statistic)
+    band = Band(metric).compute(state, "ignore")
+    fields = {name: value for name, value in contents(metric).items() if name != "average"}
+    average = {"average": metric.average} if metric.class_id is None and not isinstance(metric.task, Binary) else {}
+    areas = area(**fields, **average).compute(state, "ignore")
+    for name, each in _classes(metric, {"x": values[x], "y": values[y], "area": areas, **_named(band)}):
+        (line,) = ax.plot(each["x"], each["y"], label=f"{name}{area.__name__} {each['area']:.3f}", linewidth=1.5)
+        ax.fill_between(each["band_x"], each["band_lower"], each["band_upper"], color=line.get_color(), **SHADE)
+    ax.legend(frameon=False)
+    return ax
+
+
+def _named(band: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"band_{name}": value for name, value in band.items()}
+
+
+def _classes(metric: Any, values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """The values of each curve, and what it is called."""
+    values = {name: np.asarray(value) for name, value in values.items()}
+    names = metric.task.class_names
+    if values["area"].ndim == 0:
+        chosen = metric.class_id
+        label = "" if chosen is None else f"{names[chosen] if names else f'class {chosen}'}, "
+        yield label, values
+        return
+    for place in range(len(values["area"])):
+        yield f"{names[place] if names else f'class {place}'}, ", {name: value[place] for name, value in values.items()}
