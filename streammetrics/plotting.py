@@ -59,9 +59,11 @@ def precision_band(histogram: Histogram) -> dict[str, Any]:
     tp, fp = histogram.above.tp, histogram.above.fp
     precision = ratio(tp, tp + fp)
     first = jnp.where(jnp.isnan(precision[..., :-1]), precision[..., 1:], precision[..., :-1])
-    worst = [ratio(found, found + fp[..., 1:]) for found in (tp[..., :-1], tp[..., 1:])]
-    best = [ratio(found, found + fp[..., :-1]) for found in (tp[..., :-1], tp[..., 1:])]
-    best[0] = jnp.where(jnp.isnan(best[0]), 1, best[0])  # before anything is found, positives may come first
+    worst, best = (
+        # Before anything is predicted precision reads 1, as the curve does.
+        [jnp.where(found + passed > 0, ratio(found, found + passed), 1) for found in (tp[..., :-1], tp[..., 1:])]
+        for passed in (fp[..., 1:], fp[..., :-1])
+    )
     return _band(histogram, histogram.tpr, worst, best, (first, precision[..., 1:]))
 
 

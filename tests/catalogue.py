@@ -135,6 +135,8 @@ IDS, FRACTIONS = sm.Multiclass(4, "labels"), sm.Multiclass(3, "probabilities", w
 WIDE_FRACTIONS = sm.Multiclass(33, "labels", weighted=True)
 LABELS = sm.Multilabel(3, "probabilities", threshold=(0.2, 0.5, 0.8), ignore=-1)
 LABEL_FRACTIONS = sm.Multilabel(2, "logits", weighted=True)
+SHARES, PAIRS = sm.Multiclass(3, "probabilities"), sm.Multiclass(3, "scores")
+COARSE: dict[str, Any] = {"bins": 64, "ties": True}  # few bins compile and run as many do
 
 # The statistics whose counts all the laws are tested on; metrics that read the same one need no more than a reading.
 COUNTED = [
@@ -157,6 +159,13 @@ COUNTED = [
     Case("exact match", sm.ExactMatch(LABELS), multilabel(LABELS)),
     Case("label ranking", sm.LabelRankingAveragePrecision(LABELS), multilabel(LABELS)),
     Case("thresholds", sm.StatScoresAt(PROBABILITY, (0.2, 0.7, 0.5)), binary(PROBABILITY)),
+    Case("scores", sm.AUROC(PROBABILITY, **COARSE), binary(PROBABILITY)),
+    Case("scores of classes", sm.AUROC(THREE, average="weighted", bins=64), multiclass(THREE)),
+    Case("scores of label fractions", sm.AUROC(LABEL_FRACTIONS, **COARSE), multilabel(LABEL_FRACTIONS)),
+    Case("pairs of classes", sm.OneVsOneAUROC(PAIRS, bins=64, score_range=(-4, 4)), multiclass(PAIRS)),
+    Case("confidences", sm.CalibrationError(SHARES), multiclass(SHARES)),
+    Case("confidences by mass", sm.CalibrationError(LABELS, binning="mass"), multilabel(LABELS)),
+    Case("squared confidences", sm.BrierDecomposition(FRACTIONS), multiclass(FRACTIONS)),
     Case("squared errors", sm.MeanSquaredError(), numbers()),
     Case("absolute errors", sm.MeanAbsoluteError(targets="y"), numbers(targets="y")),
     Case("residuals", sm.R2(2), numbers(2)),
@@ -184,6 +193,29 @@ READ = [
     Case("class fractions", sm.FBeta(FRACTIONS, 2.0), multiclass(FRACTIONS)),
     Case("hinge", sm.HingeLoss(THREE), multiclass(THREE)),
     Case("log loss of logits", sm.LogLoss(THREE), multiclass(THREE)),
+    Case("partial area", sm.AUROC(PROBABILITY, max_fpr=0.4, **COARSE), binary(PROBABILITY)),
+    Case("gini", sm.Gini(THREE, average=None, bins=64), multiclass(THREE)),
+    Case("log area", sm.LogAUC(PROBABILITY, (0.1, 0.8), **COARSE), binary(PROBABILITY)),
+    Case("average precision", sm.AveragePrecision(THREE, bins=64), multiclass(THREE)),
+    Case("average precision of fractions", sm.AveragePrecision(LABEL_FRACTIONS, **COARSE), multilabel(LABEL_FRACTIONS)),
+    Case("interpolated precision", sm.PRAUC(THREE, average="micro", bins=64), multiclass(THREE)),
+    Case("kolmogorov smirnov", sm.KolmogorovSmirnov(PROBABILITY, **COARSE), binary(PROBABILITY)),
+    Case("equal errors", sm.EqualErrorRate(LABEL_FRACTIONS, average=None, **COARSE), multilabel(LABEL_FRACTIONS)),
+    Case("roc", sm.ROC(PROBABILITY, **COARSE), binary(PROBABILITY)),
+    Case("precision and recall", sm.PrecisionRecallCurve(THREE, class_id=1, bins=64), multiclass(THREE)),
+    Case("errors", sm.DetCurve(THREE, bins=64), multiclass(THREE)),
+    Case("gains", sm.CumulativeGains(THREE, average="micro", bins=64), multiclass(THREE)),
+    Case("lift", sm.Lift(LABEL_FRACTIONS, **COARSE), multilabel(LABEL_FRACTIONS)),
+    Case("distribution", sm.ScoreDistribution(PROBABILITY, **COARSE), binary(PROBABILITY)),
+    Case("distribution of fractions", sm.ScoreDistribution(LABEL_FRACTIONS, **COARSE), multilabel(LABEL_FRACTIONS)),
+    Case("precision at recall", sm.PrecisionAtRecall(PROBABILITY, recall=0.5, **COARSE), binary(PROBABILITY)),
+    Case("recall at precision", sm.RecallAtPrecision(THREE, precision=0.5, bins=64), multiclass(THREE)),
+    Case("sensitivity", sm.SensitivityAtSpecificity(THREE, specificity=0.5, bins=64), multiclass(THREE)),
+    Case("specificity", sm.SpecificityAtSensitivity(PROBABILITY, sensitivity=0.5, **COARSE), binary(PROBABILITY)),
+    Case("best threshold", sm.BestThreshold(THREE, by="cost", costs=(2.0, 1.0), bins=64), multiclass(THREE)),
+    Case("reliability", sm.ReliabilityDiagram(SHARES), multiclass(SHARES)),
+    Case("reliability by mass", sm.ReliabilityDiagram(LABELS, bins=5, binning="mass"), multilabel(LABELS)),
+    Case("calibration ratio", sm.CalibrationRatio(LABELS), multilabel(LABELS)),
     Case("minimum", sm.Minimum("loss"), values("loss")),
     Case("variance", sm.Variance("loss", ddof=1), values("loss")),
     Case("standard deviation", sm.Std("loss"), values("loss")),

@@ -12,6 +12,7 @@ import streammetrics as sm
 
 THREE = sm.Multiclass(3, "logits")
 BINARY = sm.Binary("logits")
+SCORES = sm.Binary("scores")
 LABELS = sm.Multilabel(2, "probabilities")
 RECALL = sm.Recall(THREE)
 BOTH = sm.Collection(loss=sm.Mean("loss"), recall=RECALL)
@@ -123,6 +124,15 @@ BATCHES: list[tuple[sm.Metric, dict[str, Any], type[Exception], str]] = [
     (sm.ExplainedVariance(3), {"predictions": X, "targets": X, "weights": np.ones((4, 3))}, ValueError,
      "ExplainedVariance(outputs=3): weights have shape (4, 3), but the examples have shape (4,): one weight per "
      "example, or per leading index, is due"),
+    (sm.AUROC(SCORES, bins="bfloat16"), {"predictions": np.zeros(4, np.float32), "targets": Y}, TypeError,
+     "AUROC(task=Binary(inputs='scores'), bins='bfloat16'): predictions have dtype float32, but bins='bfloat16' takes "
+     "that dtype alone"),
+    (sm.AUROC(SCORES, bins="float16"), {"predictions": jnp.zeros(4, jnp.bfloat16), "targets": Y}, TypeError,
+     "AUROC(task=Binary(inputs='scores'), bins='float16'): predictions have dtype bfloat16, but bins='float16' takes "
+     "that dtype alone"),
+    (sm.CalibrationError(THREE), {"predictions": Y, "targets": X}, TypeError,
+     "CalibrationError(task=Multiclass(num_classes=3, inputs='logits')): predictions have dtype int32, but logits are "
+     "floating; are predictions and targets swapped?"),
     (sm.R2(), {"predictions": np.full(4, 1e300), "targets": np.zeros(4)}, ValueError,
      "R2(): predictions holds float64 values beyond the range of float32"),
 ]  # fmt: skip
@@ -260,6 +270,75 @@ SPECIFICATIONS: list[tuple[Any, type[Exception], str]] = [
      "StatScoresAt: thresholds is NaN, but must be a number"),
     (lambda: sm.StatScoresAt(THREE, (0.5,), average="macro"), ValueError,
      "StatScoresAt: average is 'macro', but must be None or 'micro'"),
+    (lambda: sm.AUROC(BINARY, bins=1000), ValueError,
+     "AUROC: bins is 1000, but must be a power of two from 64 to 1,048,576, or 'bfloat16' or 'float16' for every value "
+     "of that dtype"),
+    (lambda: sm.AUROC(BINARY, bins="float32"), ValueError,
+     "AUROC: bins is 'float32', but must be a power of two from 64 to 1,048,576, or 'bfloat16' or 'float16' for every "
+     "value of that dtype"),
+    (lambda: sm.AUROC(THREE, bins="bfloat16"), ValueError,
+     "AUROC: bins is 'bfloat16', but classes of logits are ranked by their log-odds, which are float32; a number of "
+     "bins is due"),
+    (lambda: sm.AUROC(BINARY, score_range=(0, 1)), ValueError,
+     "AUROC: score_range is (0.0, 1.0), but the range of inputs='logits' with bins=4096 is known; it is declared for "
+     "scores alone"),
+    (lambda: sm.ROC(SCORES, score_range=(1, 1)), ValueError,
+     "ROC: score_range is (1.0, 1.0), but must be (low, high), finite, low < high"),
+    (lambda: sm.ROC(SCORES, score_range=(1, 0)), ValueError,
+     "ROC: score_range is (1.0, 0.0), but must be (low, high), finite, low < high"),
+    (lambda: sm.ROC(SCORES, score_range=(0, float("inf"))), ValueError,
+     "ROC: score_range is (0.0, inf), but must be (low, high), finite, low < high"),
+    (lambda: sm.ROC(SCORES, score_range=(1e8, 1e8 + 1)), ValueError,  # one number in float32
+     "ROC: score_range is (100000000.0, 100000001.0), but must be (low, high), finite, low < high"),
+    (lambda: sm.ROC(SCORES, score_range=(0, 1, 2)), ValueError,  # pyright: ignore[reportArgumentType]  # what is tested
+     "ROC: score_range is (0.0, 1.0, 2.0), but must be (low, high), finite, low < high"),
+    (lambda: sm.AUROC(sm.Multiclass(50_000, "logits")), ValueError,
+     "AUROC: the state would have 3.1 GiB, but at most 1 is allowed; fewer than bins=4096 would do"),
+    (lambda: sm.OneVsOneAUROC(sm.Multiclass(300, "logits")), ValueError,
+     "OneVsOneAUROC: the state would have 2.7 GiB, but at most 1 is allowed; fewer than bins=4096 would do"),
+    (lambda: sm.OneVsOneAUROC(BINARY), TypeError,
+     "OneVsOneAUROC: task is Binary(inputs='logits'), but must be Multiclass; the others have no pairs of classes"),
+    (lambda: sm.OneVsOneAUROC(THREE, average="micro"), ValueError,
+     "OneVsOneAUROC: average is 'micro', but must be 'macro' or 'weighted'"),
+    (lambda: sm.OneVsOneAUROC(THREE, class_id=1), ValueError,
+     "OneVsOneAUROC: class_id is 1, but the value is of all pairs of classes"),
+    (lambda: sm.AUROC(sm.Binary("labels")), ValueError,
+     "AUROC: the task's inputs are 'labels', but must be 'logits', 'probabilities' or 'scores'"),
+    (lambda: sm.AUROC(3), TypeError, "AUROC: task is 3, but must be Binary, Multiclass or Multilabel"),
+    (lambda: sm.AUROC(BINARY, max_fpr=0), ValueError, "AUROC: max_fpr is 0.0, but must be above 0 and at most 1"),
+    (lambda: sm.AUROC(BINARY, average="macro"), ValueError,
+     "AUROC: Binary has one value, of its positive class, and takes no average, class_id or over"),
+    (lambda: sm.AUROC(THREE, average="mean"), ValueError,
+     "AUROC: average is 'mean', but must be None, 'micro', 'macro' or 'weighted'"),
+    (lambda: sm.ROC(THREE, average="macro"), ValueError, "ROC: average is 'macro', but must be None or 'micro'"),
+    (lambda: sm.LogAUC(BINARY, (0, 0.1)), ValueError,
+     "LogAUC: fpr_range is (0.0, 0.1), but must be (low, high), 0 < low < high ≤ 1"),
+    (lambda: sm.PrecisionAtRecall(BINARY, recall=1.5), ValueError,
+     "PrecisionAtRecall: recall is 1.5, but must be from 0 to 1"),
+    (lambda: sm.BestThreshold(BINARY, by="accuracy"), ValueError,
+     "BestThreshold: by is 'accuracy', but must be 'f_beta', 'youden' or 'cost'"),
+    (lambda: sm.BestThreshold(BINARY, beta=-1), ValueError,
+     "BestThreshold: beta is -1.0, but must be finite and not negative"),
+    (lambda: sm.BestThreshold(BINARY, by="cost", costs=(-1, 1)), ValueError,
+     "BestThreshold: costs are (-1.0, 1.0), but must be two finite numbers, not negative"),
+    (lambda: sm.CalibrationError(BINARY, 0), ValueError, "CalibrationError: bins is 0, but must be from 1 to 4,096"),
+    (lambda: sm.CalibrationError(BINARY, norm="l3"), ValueError,
+     "CalibrationError: norm is 'l3', but must be 'l1', 'l2' or 'max'"),
+    (lambda: sm.CalibrationError(BINARY, binning="equal"), ValueError,
+     "CalibrationError: binning is 'equal', but must be 'width' or 'mass'"),
+    (lambda: sm.CalibrationError(SCORES), ValueError,
+     "CalibrationError: the task's inputs are 'scores', but must be 'logits' or 'probabilities'"),
+    (lambda: sm.CalibrationError(BINARY, class_id=0), ValueError,
+     "CalibrationError: Binary has one value, of its positive class, and takes no average, class_id or over"),
+    (lambda: sm.BrierDecomposition(THREE, average="macro"), ValueError,
+     "BrierDecomposition: average is 'macro', but must be None or 'micro'"),
+    (lambda: sm.CalibrationRatio(THREE, bins=5000), ValueError,
+     "CalibrationRatio: bins is 5000, but must be from 1 to 4,096"),
+    (lambda: sm.statistics.ScoreCounts(BINARY, 100), ValueError,
+     "ScoreCounts: bins is 100, but must be a power of two from 64 to 1,048,576, or 'bfloat16' or 'float16' for every "
+     "value of that dtype"),
+    (lambda: sm.statistics.CalibrationCounts(BINARY, top=True), ValueError,
+     "CalibrationCounts: top is of a predicted class, but the task is Binary(inputs='logits')"),
     (lambda: sm.Collection(), ValueError, "Collection: got no metrics, but at least one is due"),
     (lambda: sm.Collection(a=THREE), TypeError,  # pyright: ignore[reportArgumentType]  # what is tested
      "Collection: 'a' is Multiclass(num_classes=3, inputs='logits'), but must be a name and a metric"),
@@ -328,3 +407,6 @@ def test_the_one_form_of_equal_meanings() -> None:
     assert loose(3, "logits", class_names=["a", "b", "c"]) == loose(np.int64(3), "logits", class_names=("a", "b", "c"))
     assert sm.Binary("scores", threshold=-0.0) == sm.Binary("scores", threshold=0)
     assert sm.Multilabel(2, "logits", threshold=(0.5, 0.5)) == sm.Multilabel(2, "logits")
+    assert sm.AUROC(THREE, max_fpr=1, average="macro") == sm.AUROC(THREE)
+    assert sm.AUROC(SCORES, bins="float16", ties=True).statistic == sm.ROC(SCORES, bins="float16").statistic
+    assert sm.BestThreshold(BINARY, by="youden", beta=2, costs=(2, 1)) == sm.BestThreshold(BINARY, by="youden")

@@ -251,8 +251,9 @@ class OneVsOneAUROC(OfScores):
 
     average: str | None = dataclasses.field(default="macro", kw_only=True)
 
+    kind = Multiclass
+
     def __post_init__(self) -> None:
-        _checks.kind_of_task(self, Multiclass, "the others have no pairs of classes")
         _checks.choice(self, "average", ("macro", "weighted"), "macro")
         if self.class_id is not None:
             raise ValueError(f"OneVsOneAUROC: class_id is {self.class_id}, but the value is of all pairs of classes")

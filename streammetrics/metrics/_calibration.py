@@ -15,7 +15,7 @@ from streammetrics._metric import Metric
 from streammetrics._spec import spec
 from streammetrics._tasks import Binary, Multiclass, Multilabel, check_task, ranked
 from streammetrics.metrics._histograms import ratio
-from streammetrics.statistics._calibration import POINT, check_binning
+from streammetrics.statistics._calibration import BINNINGS, POINT, check_bins
 from streammetrics.statistics._histograms import check_size
 
 
@@ -68,7 +68,8 @@ class OfConfidences(Metric):
         check_task(self)
         _checks.inputs(self, "logits", "probabilities")
         _checks.one_reading(self, False, isinstance(self.task, Binary))
-        check_binning(self)
+        _checks.choice(self, "binning", BINNINGS)
+        check_bins(self)
         check_size(self, self.statistic)
 
     @property
@@ -178,8 +179,7 @@ class OfClassConfidences(Metric):
         _checks.inputs(self, "logits", "probabilities")
         _checks.choice(self, "average", (None, "micro"))
         _checks.one_reading(self, self.average is not None, isinstance(self.task, Binary))
-        if not self.bins >= 1:
-            raise ValueError(f"{type(self).__name__}: bins is {self.bins}, but must be at least 1")
+        check_bins(self)
         check_size(self, self.statistic)
 
     def picked(self, counts: Any) -> Any:

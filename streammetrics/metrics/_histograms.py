@@ -3,7 +3,7 @@
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
@@ -131,8 +131,13 @@ class OfScores(Metric):
     ties: bool = dataclasses.field(default=False, kw_only=True)
     score_range: tuple[float, float] | None = dataclasses.field(default=None, kw_only=True)
 
+    kind: ClassVar[type | None] = None
+    """The task of which alone it is, where it is of one."""
+
     def __post_init__(self) -> None:
         check_task(self)
+        if self.kind is not None:
+            _checks.kind_of_task(self, self.kind, "the others have no pairs of classes")
         _checks.inputs(self, "logits", "probabilities", "scores")
         check_bins(self)
         check_size(self, self.statistic)

@@ -17,6 +17,7 @@ from streammetrics.accumulators import Accumulator, Count, Sum
 from streammetrics.statistics._classes import in_table, table
 from streammetrics.statistics._predictions import Predictions
 
+BINNINGS = ("width", "mass")
 FINE_BINS = 4096
 POINT = 31
 """Confidences are summed as integers of this many binary places, so that no order or split can change a bit."""
@@ -28,9 +29,9 @@ class CalibrationCounts(Predictions):
 
     `cells` and `confidence` are (2, bins): of `Binary` the probability of the positive class, rows are what is false
     and true; of `Multiclass` (C, 2, bins), each class against the rest, or with `top` (2, bins) of the predicted class,
-    rows are wrong and right; of `Multilabel` (L, 2, bins). Confidences are in fixed point, as two words along a last
-    axis, unless weights are fractions; `squares` also holds their squares. Bins are of one width, or with
-    `binning="mass"` those of a fine histogram, from which bins of one mass are joined.
+    rows are wrong and right; of `Multilabel` (L, 2, bins). Unless weights are fractions, confidences are in fixed
+    point, as two words along a last axis, exact to 2^49 examples. `squares` also holds their squares. Bins are of one
+    width, or with `binning="mass"` those of a fine histogram, from which bins of one mass are joined.
     """
 
     bins: int = 15
@@ -40,7 +41,8 @@ class CalibrationCounts(Predictions):
 
     def __post_init__(self) -> None:
         _checks.inputs(self, "logits", "probabilities")
-        check_binning(self)
+        _checks.choice(self, "binning", BINNINGS)
+        check_bins(self)
         if self.top and not isinstance(self.task, Multiclass):
             raise ValueError(f"CalibrationCounts: top is of a predicted class, but the task is {self.task!r}")
         if self.binning == "mass":
@@ -103,8 +105,7 @@ class CalibrationCounts(Predictions):
         return jnp.stack([whole >> 16, whole & 0xFFFF], -1)
 
 
-def check_binning(owner: Any) -> None:
-    """The fields `bins` and `binning` must say which bins."""
-    _checks.choice(owner, "binning", ("width", "mass"))
+def check_bins(owner: Any) -> None:
+    """There are so many bins at most that a histogram holds them."""
     if not 1 <= owner.bins <= FINE_BINS:
         raise ValueError(f"{type(owner).__name__}: bins is {owner.bins}, but must be from 1 to {FINE_BINS:,}")
