@@ -27,6 +27,7 @@ lint: $(VENV)/.examples $(VENV)/.test $(VENV)/.lint
 bench: $(VENV)/.test
 	$(BIN)/python bench/engine.py
 	$(BIN)/python bench/rows.py
+	$(BIN)/python bench/scores.py
 
 # The wheel, imported where only the required dependencies are.
 wheel: $(VENV)/.python

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from measuring import Row, Run, interleaved, options, quartiles, same, show
+from measuring import Row, Run, interleaved, options, ratio, same, show, update
 
 import streammetrics as sm
 
@@ -49,7 +49,11 @@ def measured(repeats: int, count: int, classes: int, dtype: Any, beside: str, ta
     right = jnp.mean(jnp.argmax(scores, -1) == targets)
     same(sm.Collection(more)(predictions=scores, targets=targets)["accuracy"], right)
 
-    sides: list[Run] = [lambda: reduce(scores), update(four, scores, targets), update(more, scores, targets)]
+    sides: list[Run] = [
+        lambda: reduce(scores),
+        update(sm.Collection(four), scores, targets),
+        update(sm.Collection(more), scores, targets),
+    ]
     least, of_four, of_more = interleaved(sides, repeats, calls=1)
     name = f"{count:,} × {classes:,} {dtype.name}"
     each = " / ".join(f"{times.min() / 1000:.2f}" for times in (least, of_four, of_more)) + " ms"
@@ -57,23 +61,6 @@ def measured(repeats: int, count: int, classes: int, dtype: Any, beside: str, ta
         Row(f"{name}: {{accuracy, precision, recall, F1}} / {beside}", *ratio(of_four, least), "×", target, each),
         Row(f"{name}: with log loss and top 5 / without", *ratio(of_more, of_four), "×", target and 2.0),
     ]
-
-
-def update(metrics: dict[str, sm.Metric], scores: jax.Array, targets: jax.Array) -> Run:
-    """One update after the other of a state that is donated."""
-    collection = sm.Collection(metrics)
-    step = jax.jit(lambda state, x, y: collection.update(state, predictions=x, targets=y), donate_argnums=0)
-    states = [collection.init()]
-
-    def run() -> Any:
-        states[0] = step(states[0], scores, targets)
-        return states[0]
-
-    return run
-
-
-def ratio(ours: Any, theirs: Any) -> tuple[tuple[float, float, float], float]:
-    return quartiles(ours / theirs), float(ours.min() / theirs.min())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ compiled step.
 """
 
 import argparse
+import dataclasses
 import functools
 import os
 import textwrap
@@ -28,11 +29,13 @@ from tqdm import tqdm
 import streammetrics as sm
 from streammetrics.flax import TrainState
 from streammetrics.keras import RoundedAccuracy
+from streammetrics.plotting import plot_reliability, plot_roc
 
 BATCH = 32
 EPSILON = 1e-7  # Keras' own: probabilities are kept this far from 0 and 1
 
-LOGITS = sm.Binary("logits")
+CALIBRATION_BINS = 10
+LOGITS = sm.Binary("logits", class_names=CLASS_NAMES)
 OUTPUTS = sm.Binary("scores", threshold=0.5, predictions="outputs")
 METRICS = sm.Collection(
     loss=sm.Mean("loss"),
@@ -44,6 +47,8 @@ METRICS = sm.Collection(
     confusion_above_0=sm.ConfusionMatrix(LOGITS),
     confusion_above_half=sm.ConfusionMatrix(OUTPUTS),
     stuck=sm.Mean("stuck"),
+    auroc=sm.AUROC(LOGITS),
+    calibration=sm.CalibrationError(LOGITS, CALIBRATION_BINS),
 )
 READINGS = {"above_0": "logit > 0", "above_half": "output > 0.5", "rounded": "output rounded"}
 
@@ -158,12 +163,14 @@ def train(data: Data, setup: Setup, epochs: int, seed: int) -> Iterator[tuple[li
         yield [state.metrics for state in heads], validated
 
 
-class History(NamedTuple):
-    """The values of every epoch, over all folds, and the accuracy of each fold."""
+@dataclasses.dataclass
+class History:
+    """The values of every epoch, over all folds, the accuracy of each fold, and what was counted in the last epoch."""
 
     training: list[Values]
     validation: list[Values]
     by_fold: list[list[float]]
+    last: sm.State
 
 
 CELLS = "{loss:7.3f} {above_0:7.1%} {above_half:7.1%} {rounded:8.1%}"
@@ -174,11 +181,13 @@ def follow(data: Data, setup: Setup, epochs: int, seed: int) -> History:
     readings = f"{'loss':>7} {'> 0':>7} {'> 0.5':>7} {'rounded':>8}"
     print(f"\n{setup.title}\n{'training':>38}   {'validation, out of fold':>32}")
     print(f"epoch  {readings}   {readings}  precision  recall")
-    history = History([], [], [])
+    history = History([], [], [], METRICS.init())
     progress = tqdm(train(data, setup, epochs, seed), total=epochs, unit="epoch", disable=None, leave=False)
     for epoch, states in enumerate(progress, 1):
         # Every fold counts for itself; merged, they are one count over all drawings.
-        training, validation = (sm.plain(METRICS.compute(sm.merge(*folds))) for folds in states)
+        merged = [sm.merge(*folds) for folds in states]
+        training, validation = (sm.plain(METRICS.compute(state)) for state in merged)
+        history.last = merged[1]
         history.training.append(training)
         history.validation.append(validation)
         history.by_fold.append([float(METRICS.compute(state)["above_0"]) for state in states[1]])
@@ -257,6 +266,45 @@ def answers(histories: dict[str, History], images: int) -> str:
     return "\n\n".join(textwrap.fill(paragraph, 100) for paragraph in text.strip().split("\n\n"))
 
 
+def ranking(histories: dict[str, History]) -> str:
+    """How well the logits of each head rank the drawings, and how far they are from log-odds."""
+    auroc = sm.AUROC(LOGITS)
+    lines = [
+        "Without a threshold: how often an animal outranks food (AUROC), the proven bounds of that estimate,",
+        "the interval in which other drawings may put it (95 %); and how far the sigmoid of the logit is, on",
+        "average, from the share of animals among those that have it (calibration error).",
+        "",
+        f"{'head':<9}{'AUROC':>8}   {'bounds':<18}{'interval':<16}{'calibration error':>18}",
+    ]
+    for name, history in histories.items():
+        lower, upper = map(float, sm.bounds(auroc, history.last))
+        try:
+            low, value, high = map(float, sm.interval(auroc, history.last))
+            interval = f"{low:.3f} – {high:.3f}"
+        except ValueError:  # too few drawings, or perfectly separated ones
+            value, interval = history.validation[-1]["auroc"], "none"
+        error = history.validation[-1]["calibration"]
+        lines.append(f"{name:<9}{value:8.4f}   {f'{lower:.4f} – {upper:.4f}':<18}{interval:<16}{error:18.1%}")
+    return "\n".join(lines)
+
+
+def draw_ranking(histories: dict[str, History], path: Path) -> None:
+    """The ROC curve of each head, and what its probabilities are worth: all read off the counts of the last epoch."""
+    figure = Figure(figsize=(4 * (1 + len(histories)), 4.4), layout="constrained")
+    first, *others = figure.subplots(1, 1 + len(histories))
+    for (name, history), axis in zip(histories.items(), others, strict=True):
+        plot_roc(sm.ROC(LOGITS), history.last, first)
+        plot_reliability(sm.ReliabilityDiagram(LOGITS, CALIBRATION_BINS), history.last, axis)
+        axis.set_title(f"{name} head: sigmoid of the logit", fontsize=10)
+    handles, areas = first.get_legend_handles_labels()
+    first.legend(handles, [f"{name}: {area}" for name, area in zip(histories, areas, strict=True)], frameon=False)
+    first.set_title("ranking", fontsize=10)
+    figure.suptitle("Ranking and calibration of the three heads (validation out of fold)")
+    figure.supxlabel(" ", fontsize=6)  # room for the line below
+    figure.text(0.995, 0.005, ATTRIBUTION, ha="right", fontsize=6, color="dimgray")
+    figure.savefig(path, dpi=110)
+
+
 def draw_curves(histories: dict[str, History], path: Path) -> None:
     """Accuracy by epoch: a panel a set-up, a colour a reading."""
     figure = Figure(figsize=(10, 4.8), layout="constrained")
@@ -326,11 +374,12 @@ def main() -> None:
     features = embed(np.concatenate([images, images[:, :, ::-1]])).reshape(2, len(labels), -1)
     data = Data(features, labels, stratified_folds(labels, folds, arguments.seed))
     histories = {name: follow(data, setup, epochs, arguments.seed) for name, setup in SETUPS.items()}
-    print(f"\n{answers(histories, len(labels))}\n")
+    print(f"\n{answers(histories, len(labels))}\n\n{ranking(histories)}\n")
 
     arguments.output.mkdir(parents=True, exist_ok=True)
-    for draw, name in ((draw_curves, "binary_curves.png"), (draw_confusions, "binary_confusion.png")):
-        path = arguments.output / name
+    pictures = {draw_curves: "curves", draw_confusions: "confusion", draw_ranking: "ranking"}
+    for draw, name in pictures.items():
+        path = arguments.output / f"binary_{name}.png"
         draw(histories, path)
         print(f"wrote {os.path.relpath(path)}")
     print(ATTRIBUTION)

@@ -114,7 +114,7 @@ def plot_reliability(
         label="share of examples",
     )
     ax.plot([0, 1], [0, 1], ":", color="gray", linewidth=1)
-    ax.plot(values["confidence"], values["accuracy"], "o-", label="observed")
+    ax.plot(values["confidence"], values["accuracy"], "o-", label="observed", clip_on=False)
     ax.set(xlabel="predicted probability", ylabel="observed frequency", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     ax.legend(frameon=False, loc="upper left")
     return ax

@@ -1,6 +1,7 @@
 """Curves and operating points: against numpy on the scores, and reported thresholds give what they promise."""
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -87,7 +88,7 @@ def test_curves_of_16_bit_scores_hold_every_point_of_numpys():
     scores, true = drawn("lumps", 300)
     scores = jnp.asarray(scores, jnp.bfloat16)
     p = points(np.asarray(scores), true)
-    fields = {"bins": "bfloat16"}
+    fields: Any = {"bins": "bfloat16"}
     curves = sm.Collection(
         roc=sm.ROC(P, **fields), pr=sm.PrecisionRecallCurve(P, **fields), det=sm.DetCurve(P, **fields),
         gains=sm.CumulativeGains(P, **fields), lift=sm.Lift(P, **fields),

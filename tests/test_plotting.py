@@ -1,6 +1,7 @@
 """Pictures: what is drawn is what is read, bands hold the curve of the scores, and the wrong metric is refused."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_a_plot_makes_axes_where_none_are_given():
 
     pyplot.switch_backend("agg")
     ax = plotting.plot_roc(DRAWN[plotting.plot_roc], STATE)
-    assert ax.figure in map(pyplot.figure, pyplot.get_fignums())
+    assert any(ax.figure is pyplot.figure(number) for number in pyplot.get_fignums())
     pyplot.close("all")
 
 
@@ -89,7 +90,11 @@ def test_the_bands_hold_the_curves_of_the_scores(kind, ties):
 def test_every_class_has_a_line_of_its_name():
     rng = np.random.default_rng(0)
     logits, true = rng.normal(size=(90, 3)).astype(np.float32), rng.integers(0, 3, 90)
-    for plot, curve in ((plotting.plot_roc, sm.ROC), (plotting.plot_precision_recall, sm.PrecisionRecallCurve)):
+    plots: list[tuple[Any, Any]] = [
+        (plotting.plot_roc, sm.ROC),
+        (plotting.plot_precision_recall, sm.PrecisionRecallCurve),
+    ]
+    for plot, curve in plots:
         metric = curve(THREE, bins=64)
         labels = plot(metric, metric.tally(logits, true), axes()).get_legend_handles_labels()[1]
         assert [label.split(",")[0] for label in labels] == ["cat", "dog", "owl"]
