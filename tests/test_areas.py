@@ -128,6 +128,20 @@ def test_classes_of_logits_rank_as_their_softmax_does():
     np.testing.assert_allclose(found, due, rtol=0, atol=2e-5)
 
 
+def test_all_classes_together_rank_as_their_pooled_softmax_does():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(5000, 3)).astype(np.float32)
+    true = (logits + rng.gumbel(size=logits.shape)).argmax(1)
+    share = np.exp(logits.astype(np.float64))
+    share /= share.sum(1, keepdims=True)
+    task, hot = sm.Multiclass(3, "logits"), np.eye(3)[true]
+    found = sm.Collection(
+        auroc=sm.AUROC(task, average="micro"), precision=sm.AveragePrecision(task, average="micro", ties=True)
+    )(predictions=logits, targets=true)
+    assert float(found["auroc"]) == pytest.approx(sk.roc_auc_score(hot.ravel(), share.ravel()), abs=2e-5)
+    assert float(found["precision"]) == pytest.approx(sk.average_precision_score(hot.ravel(), share.ravel()), abs=5e-4)
+
+
 def test_logits_that_saturate_a_softmax_are_still_ranked():
     logits = np.array([[40, 0], [45, 0], [50, 0], [60, 0], [70, 0], [150, 0]], np.float32)
     true = np.array([0, 1, 0, 1, 1, 1])  # of class 1, whose log-odds fall
@@ -220,8 +234,8 @@ def test_every_area_of_16_bit_scores_equals_its_reference(weighted):
         for name, value in due_areas(scores.astype(np.float64), true, weights).items():
             np.testing.assert_allclose(found[name], value, rtol=0, atol=3e-6, err_msg=f"{kind} {name}")
         # The reference itself is SciPy's where rows weigh alike.
-        sides = (scores[true == target].astype(float) for target in (0, 1))
-        ks: Any = scipy.stats.ks_2samp(*sides)
+        negative, positive = (scores[true == target].astype(float) for target in (0, 1))
+        ks: Any = scipy.stats.ks_2samp(negative, positive)
         np.testing.assert_allclose(kolmogorov_smirnov(points(scores, true)), ks.statistic)
 
 

@@ -172,6 +172,15 @@ def test_the_parts_of_the_brier_score_add_up(rows):
     assert found["whole"] == pytest.approx(brier, abs=1e-7)
 
 
+def test_of_real_scores_the_three_usual_parts_alone_miss_the_brier_score():
+    scores, true, _ = employment()
+    found = sm.plain(sm.BrierDecomposition(P, bins=10)(scores, true))
+    assert found["brier"] == pytest.approx(((scores.astype(float) - true) ** 2).mean(), abs=1e-7)
+    three = found["reliability"] - found["resolution"] + found["uncertainty"]
+    assert three - found["brier"] > 5e-4
+    assert three + found["variance"] - found["covariance"] == pytest.approx(found["brier"], abs=3e-7)
+
+
 def test_each_class_has_its_parts_of_the_brier_score():
     task = sm.Multiclass(3, "probabilities")
     rng = np.random.default_rng(0)

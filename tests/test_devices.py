@@ -151,6 +151,32 @@ def test_values_are_read_inside_shard_map() -> None:
     assert float(value) == 7.5
 
 
+@each_mesh
+def test_a_histogram_is_read_inside_shard_map_after_one_all_reduce(kind: AxisType) -> None:
+    metric, mesh = sm.AUROC(sm.Binary("probabilities"), ties=True), mesh_of(kind)
+    rng = np.random.default_rng(0)
+    scores, true = rng.random(64).astype(np.float32), rng.integers(0, 2, 64, np.int32)
+
+    def read(scores: Any, true: Any) -> Any:
+        state, _ = jax.lax.scan(
+            lambda state, batch: (metric.update(state, *batch), None),
+            metric.init("data"),
+            (scores.reshape(2, -1), true.reshape(2, -1)),
+        )
+        state = sm.all_merge(state, "data")
+        return metric.compute(state), sm.bounds(metric, state)
+
+    with jax.set_mesh(mesh):
+        sharded = jax.shard_map(read, mesh=mesh, in_specs=P("data"), out_specs=P())
+        placed = jax.device_put((scores, true), jax.NamedSharding(mesh, P("data")))
+        compiled = jax.jit(sharded).lower(*placed).compile()
+        value, bounds = jax.device_get(compiled(*placed))
+    assert collectives(compiled) == ["all-reduce"]
+    state = metric.tally(scores, true)
+    assert float(value) == float(metric.compute(state))
+    assert tuple(map(float, bounds)) == tuple(map(float, sm.bounds(metric, state)))
+
+
 def test_a_mesh_of_two_axes_merges_over_either_or_both() -> None:
     mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 

@@ -300,8 +300,6 @@ SPECIFICATIONS: list[tuple[Any, type[Exception], str]] = [
      "OneVsOneAUROC: task is Binary(inputs='logits'), but must be Multiclass; the others have no pairs of classes"),
     (lambda: sm.OneVsOneAUROC(THREE, average="micro"), ValueError,
      "OneVsOneAUROC: average is 'micro', but must be 'macro' or 'weighted'"),
-    (lambda: sm.OneVsOneAUROC(THREE, class_id=1), ValueError,
-     "OneVsOneAUROC: class_id is 1, but the value is of all pairs of classes"),
     (lambda: sm.AUROC(sm.Binary("labels")), ValueError,
      "AUROC: the task's inputs are 'labels', but must be 'logits', 'probabilities' or 'scores'"),
     (lambda: sm.AUROC(3), TypeError, "AUROC: task is 3, but must be Binary, Multiclass or Multilabel"),

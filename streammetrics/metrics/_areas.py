@@ -13,15 +13,16 @@ from streammetrics._spec import spec
 from streammetrics._tasks import Multiclass, ranked
 from streammetrics.metrics._histograms import (
     Area,
+    Binned,
     Estimate,
     Histogram,
-    OfScores,
     histogram,
     integral,
     mean_where_defined,
     ratio,
     unit_of,
 )
+from streammetrics.statistics._histograms import check_size
 
 
 def area_under_roc(histogram: Histogram, widths: Array, shares: Array) -> Estimate:
@@ -95,7 +96,7 @@ class Gini(Area):
     """
 
     def measured(self, histogram: Histogram) -> Estimate:
-        return Estimate(*(2 * area - 1 for area in area_below(histogram))).within(-1.0)
+        return Estimate(*(2 * area - 1 for area in area_below(histogram))).within(-1.0, scale=2.0)
 
 
 @spec
@@ -124,7 +125,8 @@ class LogAUC(Area):
         logs = jnp.log1p((stop[..., 1:] - stop[..., :-1]) / stop[..., :-1])
         shares = (stop[..., 1:] - stop[..., :-1] - start * logs) / jnp.where(logs > 0, runs * logs, 1)
         areas = area_under_roc(histogram, logs, jnp.clip(shares, 0, 1))
-        return Estimate(*(area / math.log(high / low) for area in areas)).within()
+        whole = math.log(high / low)
+        return Estimate(*(area / whole for area in areas)).within(scale=max(1.0, 1 / whole))
 
 
 @spec
@@ -233,7 +235,7 @@ class EqualErrorRate(Area):
 
 
 @spec
-class OneVsOneAUROC(OfScores):
+class OneVsOneAUROC(Binned):
     """mean over pairs of classes of (A(i|j) + A(j|i)) / 2: how well the classes are told from each other.
 
     A(i|j) is the AUROC of the scores for class i among the examples of the classes i and j. `Multiclass` only. The
@@ -251,12 +253,10 @@ class OneVsOneAUROC(OfScores):
 
     average: str | None = dataclasses.field(default="macro", kw_only=True)
 
-    kind = Multiclass
-
     def __post_init__(self) -> None:
+        _checks.kind_of_task(self, Multiclass, "the others have no pairs of classes")
         _checks.choice(self, "average", ("macro", "weighted"), "macro")
-        if self.class_id is not None:
-            raise ValueError(f"OneVsOneAUROC: class_id is {self.class_id}, but the value is of all pairs of classes")
+        check_size(self, self.statistic)
 
     @property
     def statistic(self) -> statistics.PairScoreCounts:

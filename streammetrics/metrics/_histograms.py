@@ -2,8 +2,8 @@
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
@@ -25,10 +25,13 @@ class Estimate(NamedTuple):
     lower: Array
     upper: Array
 
-    def within(self, least: float = 0.0, greatest: float = 1.0) -> "Estimate":
-        """The bounds rounded outward, but no further than values go; both are the value where it is known."""
+    def within(self, least: float = 0.0, greatest: float = 1.0, scale: float = 1.0) -> "Estimate":
+        """The bounds rounded outward, but no further than values go; both are the value where it is known.
+
+        `scale` is by how much the roundings of a sum of shares were magnified.
+        """
         value, lower, upper = self
-        slack = 2.0**-20 if value.dtype.itemsize == 4 else 2.0**-40  # some 16 roundings
+        slack = scale * (2.0**-20 if value.dtype.itemsize == 4 else 2.0**-40)  # some 16 roundings
         known = lower == upper
         undefined = jnp.isnan(value)
         lower = jnp.where(known | undefined, value, jnp.maximum(lower - slack, least))
@@ -115,8 +118,8 @@ def _after_zero(word: Array) -> Array:
 
 
 @spec
-class OfScores(Metric):
-    """What is read off the histogram of a task's scores.
+class Binned(Metric):
+    """What is read off histograms of a task's scores.
 
     `bins` is a power of two, about the number of bins of a class; or `"bfloat16"` or `"float16"` for scores of that
     dtype, each value of which has a bin, so that nothing is estimated. `ties=True` also keeps the least and the
@@ -125,21 +128,24 @@ class OfScores(Metric):
     """
 
     task: Any
-    average: str | None = dataclasses.field(default=None, kw_only=True)
-    class_id: int | None = dataclasses.field(default=None, kw_only=True)
     bins: int | str = dataclasses.field(default=4096, kw_only=True)
     ties: bool = dataclasses.field(default=False, kw_only=True)
     score_range: tuple[float, float] | None = dataclasses.field(default=None, kw_only=True)
 
-    kind: ClassVar[type | None] = None
-    """The task of which alone it is, where it is of one."""
-
     def __post_init__(self) -> None:
         check_task(self)
-        if self.kind is not None:
-            _checks.kind_of_task(self, self.kind, "the others have no pairs of classes")
         _checks.inputs(self, "logits", "probabilities", "scores")
         check_bins(self)
+
+
+@spec
+class OfScores(Binned):
+    """What is read off the histogram of each class, of one class, or of all classes' scores together."""
+
+    average: str | None = dataclasses.field(default=None, kw_only=True)
+    class_id: int | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
         check_size(self, self.statistic)
 
     @property
@@ -150,25 +156,22 @@ class OfScores(Metric):
     def is_micro(self) -> bool:
         return self.average == "micro" and not isinstance(self.task, Binary)
 
-    def picked(self, cells: Any) -> Any:
-        """Counts (2, B) of `Binary`, of one class or of all together; (C, 2, B) of each."""
+    def picked(self, values: Any, together: Callable[[Any], Any] = lambda counts: counts.sum(0)) -> Any:
+        """Of `Binary`, of one class or of all together (2, B); (C, 2, B) of each."""
         if self.class_id is not None:
-            return cells[self.class_id]
-        return cells.sum(0) if self.is_micro else cells
+            return values[self.class_id]
+        return together(values) if self.is_micro else values
 
     def histogram(self, counts: Mapping[str, Any]) -> Histogram:
         """What is read, of all that is counted."""
         cells = self.picked(counts["cells"])
         extrema = None
         if "least" in counts:
-            least, greatest = counts["least"], counts["greatest"]
-            if self.class_id is not None:
-                least, greatest = least[self.class_id], greatest[self.class_id]
-            elif self.is_micro:
-                least, greatest = jnp.nanmin(least, 0), jnp.nanmax(greatest, 0)
+            least = self.picked(counts["least"], lambda scores: jnp.nanmin(scores, 0))
+            greatest = self.picked(counts["greatest"], lambda scores: jnp.nanmax(scores, 0))
             extrema = [(least[..., target, :], greatest[..., target, :]) for target in (0, 1)]
-        layout = self.statistic.layout
-        return histogram(cells[..., 0, :], cells[..., 1, :], extrema, layout.exact, unit_of(self.task, counts))
+        exact = self.statistic.layout.exact
+        return histogram(cells[..., 0, :], cells[..., 1, :], extrema, exact, unit_of(self.task, counts))
 
     @property
     def cuts(self) -> Cuts:
