@@ -26,8 +26,8 @@ def binary(repeats: int) -> list[Row]:
     keys = jax.random.split(jax.random.key(0), 3)
     logits = jax.random.normal(keys[0], (SCORES,))
     share, targets = jax.nn.sigmoid(logits), jax.random.bernoulli(keys[1], 0.5, (SCORES,)).astype(jnp.int32)
-    cells = jax.random.randint(keys[2], (SCORES,), 0, 2 * 4098)
-    count = jax.jit(lambda x: jnp.bincount(x, length=2 * 4098))
+    cells = jax.random.randint(keys[2], (SCORES,), 0, 2 * 4100)
+    count = jax.jit(lambda x: jnp.bincount(x, length=2 * 4100))
     metrics = {
         "probabilities": (sm.AUROC(sm.Binary("probabilities")), share, 1.5),
         "logits": (sm.AUROC(sm.Binary("logits")), logits, 1.5),

@@ -37,25 +37,22 @@ class told_by:
             raise error.kind(f"{self.who}: {error.text}") from None
 
 
-def listed(words: Iterable[object]) -> str:
+def listed(words: Iterable[object], join: str = "and") -> str:
     """Words as a list in a sentence."""
     *first, last = [str(word) for word in words]
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"{', '.join(first)} {join} {last}" if first else last
 
 
-def choice(owner: Any, name: str, choices: Sequence[object], default: object = None) -> None:
-    """A field must have one of some values, or its default."""
+def choice(owner: Any, name: str, choices: Sequence[object], *more: object) -> None:
+    """A field must have one of some values, or one more that is not told of."""
     value = getattr(owner, name)
-    if value == default:
-        return
-    if not any(value == known and type(value) is type(known) for known in choices):
+    if not any(value == known and type(value) is type(known) for known in (*choices, *more)):
         raise ValueError(f"{type(owner).__name__}: {name} is {value!r}, but must be {_either(choices)}")
 
 
 def _either(choices: Sequence[object]) -> str:
     """Choices in a sentence."""
-    *first, last = [repr(known) for known in choices]
-    return f"{', '.join(first)} or {last}" if first else last
+    return listed(map(repr, choices), "or")
 
 
 def names(given: Mapping[str, Any], reads: Sequence[str], accepts: Sequence[str]) -> None:
@@ -151,7 +148,8 @@ def one_reading(metric: Any, averaged: bool, binary: bool) -> None:
     """Of an average and a class a metric takes one, of a binary task neither."""
     name, class_id = type(metric).__name__, metric.class_id
     if binary and (averaged or class_id is not None):
-        raise ValueError(f"{name}: Binary has one value, of its positive class, and takes no average, class_id or over")
+        fields = [field for field in ("average", "class_id", "over") if hasattr(metric, field)]
+        raise ValueError(f"{name}: Binary has one value, of its positive class, and takes no {listed(fields, 'or')}")
     if class_id is None:
         return
     if averaged:

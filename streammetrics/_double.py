@@ -116,8 +116,8 @@ def value_of(amount: Array) -> Pair:
 class DoubleFloat(Wide):
     """An array of numbers of about 48 bits, held in two float32 words.
 
-    It adds, subtracts, sums and compares; `/` gives a float; `float()` and `numpy.asarray` read it as float64 on the
-    host.
+    It adds, subtracts, multiplies, sums and compares; `/` gives a float; `float()` and `numpy.asarray` read it as
+    float64 on the host.
 
     >>> total = DoubleFloat.of(2.0**30) + 0.25
     >>> float(total)
@@ -142,6 +142,14 @@ class DoubleFloat(Wide):
             rest = np.subtract(value, high, out=np.zeros_like(value), where=np.isfinite(high))
             return cls(jnp.asarray(high), jnp.asarray(rest.astype(np.float32)))
         return cls(*value_of(value))
+
+    def __mul__(self, other: Any) -> Self:
+        other = self.of(other)
+        return type(self)(*multiply((self.high, self.low), (other.high, other.low)))
+
+    def quotient(self, other: Self) -> Self:
+        """The quotient with as many digits as the sums have, where `/` gives a float; 0 where the divisor is 0."""
+        return type(self)(*divide((self.high, self.low), (other.high, other.low)))
 
     _add = staticmethod(saturating_add)
     _negate = staticmethod(negate)

@@ -3,6 +3,7 @@
 import functools
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ EXACT = ("bfloat16", "float16")
 OCTAVES = 16
 """How many powers of two a side has: of logits 2^-8 to 2^8, of probabilities 2^-17 to 2^-1 from either end."""
 FEWEST, MOST = 4 * OCTAVES, 2**20
+TINY = np.finfo(np.float32).tiny
 
 
 class Cuts(NamedTuple):
@@ -48,14 +50,14 @@ class Layout(ABC):
             with np.errstate(over="ignore"):
                 fits = self.cell(_number(middle)) <= wanted
             low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1)
-        return np.where(low < lowest, np.float32(-math.inf), _number(np.maximum(low, lowest)))
+        return _normal(np.where(low < lowest, np.float32(-math.inf), _number(np.maximum(low, lowest))), np.floor)
 
     @functools.cached_property
     def bottoms(self) -> np.ndarray:
         """The least float32 above the bins below each."""
         with np.errstate(over="ignore"):
             above = np.nextafter(self.tops[:-1], np.float32(math.inf))
-        return np.append(np.float32(self.domain[0]), above)
+        return np.append(np.float32(self.domain[0]), _normal(above, np.ceil))
 
     @functools.cache  # noqa: B019  # there are few layouts, and they are kept anyway
     def cuts(self, inputs: str) -> Cuts:
@@ -85,12 +87,13 @@ class TwoSided(Layout):
 
     def __init__(self, bins: int) -> None:
         self.half = bins // 2
-        self.size = bins + 2  # what is nearer to an end than 2^-17 has one bin there
+        self.size = bins + 4  # on either side what is nearer to the end than 2^-17, and the end itself
 
     def cell(self, scores: Any) -> Any:
         xp = scores.__array_namespace__()
         upper = scores > 0.5
-        near = xp.clip(_octave(xp.where(upper, 1 - scores, scores), -17, self.half), 0, self.half)
+        distance = xp.where(upper, 1 - scores, scores)
+        near = xp.clip(_octave(distance, -17, self.half), 0, self.half) + (distance > 0).astype(np.int32)
         return xp.where(upper, self.size - 1 - near, near)
 
 
@@ -141,7 +144,8 @@ class Patterns(Layout):
         keys = np.arange(self.size)
         bits = np.where(keys >= 2**15, keys - 2**15, 2**16 - 1 - keys).astype(np.uint16)
         values = bits.view(self.dtype).astype(np.float32)
-        return np.where(np.isnan(values), np.where(keys >= 2**15, math.inf, -math.inf), values).astype(np.float32)
+        values = np.where(np.isnan(values), np.where(keys >= 2**15, math.inf, -math.inf), values)
+        return _normal(values.astype(np.float32), np.floor)
 
     @functools.cached_property
     def bottoms(self) -> np.ndarray:
@@ -176,13 +180,20 @@ def _number(key: np.ndarray) -> np.ndarray:
     return bits.astype(np.uint32).view(np.float32)
 
 
+def _normal(numbers: np.ndarray, rounded: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Numbers with those that hardware flushes to 0 rounded down or up to what is not: 0 or the least normal one."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(np.abs(numbers) < TINY, rounded(numbers / TINY) * TINY + np.float32(0), numbers)
+
+
 def _probability(logit: float) -> float:
     """The sigmoid, to the last digits of a float64 at either end."""
     return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0 if logit < -745 else math.exp(logit)
 
 
 def _as_pair(numbers: np.ndarray) -> np.ndarray:
-    """Numbers as two float32 words hold them; those whose words would not be normal become 0."""
-    high = numbers.astype(np.float32)
-    held = high + (numbers - high).astype(np.float32).astype(np.float64)
-    return np.where(numbers < np.finfo(np.float32).tiny, 0.0, held)
+    """Numbers as two float32 words hold them; without words that hardware flushes to 0."""
+    words = [numbers.astype(np.float32)]
+    words.append((numbers - words[0]).astype(np.float32))
+    high, low = (np.where(np.abs(word) < TINY, 0, word.astype(np.float64)) for word in words)
+    return high + low

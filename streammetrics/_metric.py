@@ -12,6 +12,7 @@ from jax import Array
 from streammetrics import _checks, _state
 from streammetrics._double import warn_of_fast_math
 from streammetrics._jax import Axes, axes_of, is_traced, vary, varying
+from streammetrics._spec import spec
 from streammetrics._state import State
 from streammetrics._statistic import AnyStatistic, Joint, Statistic, accumulators_of, layout, members, seen_of
 from streammetrics._tally import tally as _tally_member
@@ -124,10 +125,24 @@ class Metric(ABC):
             return _checks.entries(batch)
 
 
+@spec
+class Beside(Metric):
+    """What is read off the counts of a metric beside its value; it goes by the name of that metric."""
+
+    metric: Any
+
+    @property
+    def statistic(self) -> Any:
+        return self.metric.statistic
+
+    def __repr__(self) -> str:
+        return repr(self.metric)
+
+
 def leaves(metric: Metric, path: str = "") -> Iterator[tuple[str, Metric]]:
     """Every single metric with its path in a collection (its own name outside of one)."""
     if not metric.parts:
-        yield path or type(metric).__name__, metric
+        yield path or type(metric.metric if isinstance(metric, Beside) else metric).__name__, metric
     for name, part in metric.parts:
         yield from leaves(part, f"{path}.{name}" if path else name)
 

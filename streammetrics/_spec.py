@@ -9,7 +9,8 @@ import numpy as np
 
 T = TypeVar("T")
 
-_PLAIN = re.compile(r"\b(bool|int|float|str|tuple)\b")
+_PLAIN = re.compile(r"\b(bool|int|float|str|tuple|None)\b")
+_ENTRIES = re.compile(r"tuple\[(.*)\]")
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
@@ -28,7 +29,7 @@ def spec(cls: type[T]) -> type[T]:
 
     def __post_init__(self: Any) -> None:
         for field in dataclasses.fields(self):
-            value = _canonical(getattr(self, field.name), set(_PLAIN.findall(str(field.type))), self, field.name)
+            value = _canonical(getattr(self, field.name), str(field.type), self, field.name)
             object.__setattr__(self, field.name, value)
         for base in reversed(type(self).__mro__):  # the checks of base classes hold for their subclasses
             if "_spec_check" in base.__dict__:
@@ -43,7 +44,8 @@ def spec(cls: type[T]) -> type[T]:
         "__spec__": True,
     }
     for name, method in methods.items():
-        if name == "__post_init__" or name not in cls.__dict__:
+        # What a class or its base gives of its own stays.
+        if name == "__post_init__" or getattr(cls, name, None) in (getattr(object, name, None), method):
             setattr(cls, name, method)
     cls = dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)
     return jax.tree_util.register_static(cls)
@@ -64,15 +66,21 @@ def rebuild(cls: type[T], fields: dict[str, Any]) -> T:
     return cls(**fields)
 
 
-def _canonical(value: Any, kinds: set[str], owner: Any, name: str) -> Any:
+def _canonical(value: Any, annotation: str, owner: Any, name: str) -> Any:
+    """The one form of a value of a field that is annotated so."""
     if isinstance(value, np.bool_ | np.integer | np.floating):
         value = value.item()
-    if isinstance(value, list | tuple):
-        return tuple(_canonical(entry, kinds - {"tuple"}, owner, name) for entry in value)
+    entries = _ENTRIES.search(annotation)
+    kinds = set(_PLAIN.findall(_ENTRIES.sub("tuple", annotation)))  # none of `Any` and of specifications
+    if isinstance(value, list | tuple) and (not kinds or "tuple" in kinds):
+        return tuple(_canonical(entry, entries[1] if entries else "", owner, name) for entry in value)
+    due = sorted(kinds - {"None"})
     wrong = TypeError(
         f"{type(owner).__name__}: {name} is {value!r} of type {type(value).__name__}, "
-        f"but must be {' or '.join(sorted(kinds)) or 'a specification'}"
+        f"but must be {' or '.join(due) or 'a specification'}"
     )
+    if value is None and kinds and "None" not in kinds:
+        raise wrong
     if value is None or is_spec(value):
         return value
     if isinstance(value, bool | str):

@@ -152,6 +152,11 @@ class Wide:
         """The sums up to each entry along the last axis, as exact as the addition."""
         return type(self)(*cumulated(self._add, (self.high, self.low)))
 
+    def after_zero(self) -> Self:
+        """The entries along the last axis after a 0: before the first of their sums there is nothing."""
+        zero = [(0, 0)] * (self.ndim - 1) + [(1, 0)]
+        return type(self)(jnp.pad(self.high, zero), jnp.pad(self.low, zero))
+
     def __add__(self, other: Any) -> Self:
         other = self.of(other)
         return type(self)(*self._add((self.high, self.low), (other.high, other.low)))

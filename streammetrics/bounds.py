@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from streammetrics._collection import Collection
-from streammetrics._metric import Metric
+from streammetrics._metric import Beside, Metric
 from streammetrics._spec import spec
 from streammetrics._state import State, part
 from streammetrics.metrics import PRAUC, BestThreshold, OneVsOneAUROC
@@ -20,14 +20,8 @@ class Bounds(NamedTuple):
 
 
 @spec
-class Bounded(Metric):
-    """The bounds of a metric's value, from the same counts."""
-
-    metric: Any
-
-    @property
-    def statistic(self) -> Any:
-        return self.metric.statistic
+class Bounded(Beside):
+    """The bounds of a metric's value."""
 
     def read(self, counts: Mapping[str, Any]) -> Bounds:
         if isinstance(self.metric, Area | OneVsOneAUROC | Constrained):
@@ -41,12 +35,12 @@ def bounds(metric: Metric, state: State, on_invalid: str = "raise") -> Any:
     """The proven bounds of a metric's value, `Bounds(lower, upper)`, rounded outward; equal where the value is exact.
 
     A histogram does not know the order of the scores within a bin: the bounds are the values of the worst and of the
-    best order. Of `AUROC`, `Gini`, `LogAUC`, `AveragePrecision`, `KolmogorovSmirnov`, `EqualErrorRate` and
-    `OneVsOneAUROC` they hold the value that the scores themselves have; of `PrecisionAtRecall` and its kin the value
-    at the best of all thresholds, those within a bin too. Bounds of an average are the averages of bounds. Metrics
-    that are no estimates, curves among them, have equal ones. A collection gives a dict. The state may be one of a
-    collection that counts the metric's statistic, too; `on_invalid` is as in `compute`. Raises `TypeError` for
-    estimates without proven bounds.
+    best order; where there is one order only, both are the value, as it is rounded. Of `AUROC`, `Gini`, `LogAUC`,
+    `AveragePrecision`, `KolmogorovSmirnov`, `EqualErrorRate` and `OneVsOneAUROC` they hold the value that the scores
+    themselves (in float32) have; of `PrecisionAtRecall` and its kin the value at the best of all thresholds, those
+    within a bin too. Bounds of an average are the averages of bounds. Metrics that are no estimates, curves among them,
+    have equal ones. A collection gives a dict. The state may be one of a collection that counts the metric's statistic,
+    too; `on_invalid` is as in `compute`. Raises `TypeError` for estimates without proven bounds.
 
     >>> import streammetrics as sm
     >>> metric = sm.AUROC(sm.Binary("probabilities"))
@@ -55,6 +49,8 @@ def bounds(metric: Metric, state: State, on_invalid: str = "raise") -> Any:
     >>> round(float(lower), 4), float(metric.compute(state)), round(float(upper), 4)
     (0.75, 0.875, 1.0)
     """
+    if not isinstance(metric, Metric):
+        raise TypeError(f"bounds: got {metric!r}, but a metric is due")
     return _bounded(metric).compute(part(state, metric.statistic), on_invalid)
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from jax import Array
 
 from streammetrics._jax import is_traced
-from streammetrics._metric import Metric
+from streammetrics._metric import Beside, InvalidExamples, Metric
 from streammetrics._spec import spec
 from streammetrics._state import State, part
 from streammetrics._tasks import Binary
 from streammetrics.metrics import AUROC
 from streammetrics.metrics._histograms import Histogram, integral, ratio
 
-FEWEST = 10
+FEWEST_EXAMPLES = 10
 """Of how many examples of a class an interval is given."""
 
 
@@ -29,52 +29,41 @@ class Interval(NamedTuple):
     high: Any
 
 
-@spec
-class OfAUROC(Metric):
-    """What is read off the counts of an `AUROC` beside it."""
+class Found(NamedTuple):
+    """An interval, NaN at its ends where there is none; and how many examples the rarer of the two sides has."""
 
-    metric: Any
-
-    @property
-    def statistic(self) -> Any:
-        return self.metric.statistic
+    interval: Interval
+    fewest: Array
 
 
 @spec
-class DeLong(OfAUROC):
+class DeLong(Beside):
     """The interval of an area, symmetric on the scale of its logit, by DeLong's standard error."""
 
     level: float
 
-    def read(self, counts: Mapping[str, Any]) -> Interval:
+    def read(self, counts: Mapping[str, Any]) -> Found:
         histogram = self.metric.histogram(counts)
+        fewest = jnp.minimum(histogram.positives, histogram.negatives)
         value, error = area_and_error(histogram)
         centre, spread = jnp.log(value) - jnp.log1p(-value), error / (value * (1 - value))
         z = NormalDist().inv_cdf(0.5 + self.level / 2)
-        known = (fewest(histogram) >= FEWEST) & (value > 0) & (value < 1)
+        known = (fewest >= FEWEST_EXAMPLES) & (error > 0)
         low, high = (jnp.where(known, jax.nn.sigmoid(centre + sign * z * spread), jnp.nan) for sign in (-1, 1))
-        return Interval(low, self.metric.read(counts), high)
-
-
-@spec
-class Fewest(OfAUROC):
-    """How many examples the rarer of the two sides has."""
-
-    def read(self, counts: Mapping[str, Any]) -> Array:
-        return fewest(self.metric.histogram(counts))
-
-
-def fewest(histogram: Histogram) -> Array:
-    return jnp.minimum(histogram.positives, histogram.negatives)
+        return Found(Interval(low, self.metric.read(counts), high), fewest)
 
 
 def area_and_error(histogram: Histogram) -> tuple[Array, Array]:
-    """The AUROC and its standard error by DeLong, DeLong and Clarke-Pearson (1988), from bins in place of scores."""
+    """The AUROC and its standard error by DeLong, DeLong and Clarke-Pearson (1988), from bins in place of scores.
+
+    The error is 0 where the scores separate the classes.
+    """
     h = histogram
     below = jnp.where(h.tied, 0.5, jnp.where(h.ahead, 1.0, jnp.where(h.behind, 0.0, 0.5)))
     positives, negatives = h.positives[..., None], h.negatives[..., None]
     # For a positive the share of negatives below it, and for a negative the share of positives above it.
-    of_positive = ratio(h.above.tn[..., 1:] + below * h.negative, negatives)
+    outranked = h.above.tn[..., 1:] + below * h.negative
+    of_positive = ratio(outranked, negatives)
     of_negative = ratio(h.above.tp[..., :-1] + below * h.positive, positives)
     value = integral(ratio(h.positive, positives) * of_positive)
 
@@ -83,7 +72,9 @@ def area_and_error(histogram: Histogram) -> tuple[Array, Array]:
         return ratio(spread, every[..., 0] - 1)
 
     total = variance(h.positive, of_positive, positives) + variance(h.negative, of_negative, negatives)
-    return value, jnp.sqrt(total)
+    ends = (jnp.zeros_like(negatives), negatives)
+    none, every = (jnp.all((h.positive == 0) | (outranked == end), -1) for end in ends)
+    return value, jnp.where(none | every, 0, jnp.sqrt(total))
 
 
 def interval(metric: Metric, state: State, level: float = 0.95, on_invalid: str = "raise") -> Interval:
@@ -105,14 +96,17 @@ def interval(metric: Metric, state: State, level: float = 0.95, on_invalid: str 
     """
     _check(metric, level)
     state = part(state, metric.statistic)
-    found = DeLong(metric, level).compute(state, on_invalid)
+    try:
+        found, fewest = DeLong(metric, level).compute(state, on_invalid)
+    except InvalidExamples as error:
+        error.values = error.values.interval
+        raise
     if not is_traced(state):
-        few = np.asarray(Fewest(metric).compute(state, "ignore"))
-        if (few < FEWEST).any():
+        if (few := np.asarray(fewest).min()) < FEWEST_EXAMPLES:
             raise ValueError(
-                f"interval: {metric!r} has {few.min():g} examples on one side, but at least {FEWEST} are due on each"
+                f"interval: {metric!r} has {few:g} examples on one side, but at least {FEWEST_EXAMPLES} are due on each"
             )
-        if np.isin(found.value, (0.0, 1.0)).any():
+        if (np.isnan(found.low) & ~np.isnan(found.value)).any():
             raise ValueError(
                 f"interval: {metric!r} is {np.asarray(found.value)}, but scores that separate the classes do not tell "
                 "how far an area may be from 0 or 1"
@@ -121,8 +115,8 @@ def interval(metric: Metric, state: State, level: float = 0.95, on_invalid: str 
 
 
 def _check(metric: Metric, level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"interval: level is {level}, but must be above 0 and below 1")
+    if not isinstance(level, int | float) or not 0 < level < 1:
+        raise ValueError(f"interval: level is {level!r}, but must be above 0 and below 1")
     if not isinstance(metric, AUROC) or metric.max_fpr is not None:
         raise TypeError(f"interval: got {metric!r}, but so far only the whole area of AUROC has an interval")
     if metric.task.weighted:

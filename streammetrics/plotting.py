@@ -13,7 +13,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 from streammetrics._batches import plain
-from streammetrics._metric import Metric
+from streammetrics._metric import Beside
 from streammetrics._spec import contents, spec
 from streammetrics._state import State, part
 from streammetrics._tasks import Binary, Multiclass
@@ -34,18 +34,12 @@ FARTHEST = 1e30
 
 
 @spec
-class Band(Metric):
+class Band(Beside):
     """Between what a curve runs: the lower and the upper end at either side of each bin."""
 
-    curve: Any
-
-    @property
-    def statistic(self) -> Any:
-        return self.curve.statistic
-
     def read(self, counts: Mapping[str, Any]) -> dict[str, Any]:
-        histogram = self.curve.histogram(counts)
-        return roc_band(histogram) if isinstance(self.curve, ROC) else precision_band(histogram)
+        histogram = self.metric.histogram(counts)
+        return roc_band(histogram) if isinstance(self.metric, ROC) else precision_band(histogram)
 
 
 def roc_band(histogram: Histogram) -> dict[str, Any]:
@@ -83,7 +77,8 @@ def _band(histogram: Histogram, x: Any, least: Any, most: Any, straight: Any) ->
 
 def plot_roc(metric: ROC, state: State, ax: Axes | None = None, on_invalid: str = "raise") -> Axes:
     """Draws the ROC curve of each class, with the band of its bounds, and chance."""
-    ax = _drawn(metric, ROC, state, ax, "fpr", "tpr", AUROC, on_invalid)
+    values = _values("plot_roc", metric, ROC, state, on_invalid)
+    ax = _drawn(metric, part(state, metric.statistic), ax, values["fpr"], values["tpr"], AUROC)
     ax.plot([0, 1], [0, 1], ":", color="gray", linewidth=1)
     ax.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
     return ax
@@ -93,7 +88,9 @@ def plot_precision_recall(
     metric: PrecisionRecallCurve, state: State, ax: Axes | None = None, on_invalid: str = "raise"
 ) -> Axes:
     """Draws the precision of each class by its recall, with the band of its bounds."""
-    ax = _drawn(metric, PrecisionRecallCurve, state, ax, "recall", "precision", AveragePrecision, on_invalid)
+    values = _values("plot_precision_recall", metric, PrecisionRecallCurve, state, on_invalid)
+    state = part(state, metric.statistic)
+    ax = _drawn(metric, state, ax, values["recall"], values["precision"], AveragePrecision)
     ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.005))
     return ax
 
@@ -102,11 +99,12 @@ def plot_reliability(
     metric: ReliabilityDiagram, state: State, ax: Axes | None = None, on_invalid: str = "raise"
 ) -> Axes:
     """Draws how often it was right by how sure it was, beside the share of the examples in each bin."""
-    values, ax = _values(metric, ReliabilityDiagram, state, on_invalid), ax or pyplot.subplots()[1]
+    values = _values("plot_reliability", metric, ReliabilityDiagram, state, on_invalid)
+    ax = ax or pyplot.subplots()[1]
     counts, edges = np.asarray(values["counts"], float), np.asarray(values["edges"])
     ax.bar(
         edges[:-1],
-        counts / max(counts.sum(), 1),
+        counts / (counts.sum() or 1),
         np.diff(edges),
         align="edge",
         color="lightgray",
@@ -124,18 +122,17 @@ def plot_confusion_matrix(
     metric: ConfusionMatrix, state: State, ax: Axes | None = None, on_invalid: str = "raise"
 ) -> Axes:
     """Draws the table of true by predicted classes, rows true, with its numbers where there is room for them."""
-    values, ax = _values(metric, ConfusionMatrix, state, on_invalid), ax or pyplot.subplots()[1]
-    table = np.asarray(values if metric.normalize else np.asarray(values).astype(float))
+    table = np.asarray(_values("plot_confusion_matrix", metric, ConfusionMatrix, state, on_invalid)).astype(float)
     if table.ndim != 2:
         raise TypeError(f"plot_confusion_matrix: {metric!r} has a table for each label, but one table is due")
-    names = metric.task.class_names or tuple(map(str, range(len(table))))
-    ax.imshow(table, cmap="Blues", vmin=0, vmax=max(float(np.nanmax(table)), 1e-9))
+    ax = ax or pyplot.subplots()[1]
+    names, most = metric.task.class_names or tuple(map(str, range(len(table)))), float(np.nan_to_num(table).max())
+    ax.imshow(table, cmap="Blues", vmin=0, vmax=most or 1)
     if len(table) <= 20:
         for (row, column), value in np.ndenumerate(table):
-            shown = f"{value:.2f}" if metric.normalize else f"{value:,.0f}"
-            ax.text(
-                column, row, shown, ha="center", va="center", color="white" if 2 * value > np.nanmax(table) else "black"
-            )
+            shown = f"{value:.2f}" if metric.normalize else _number(value)
+            colour = "white" if 2 * value > most else "black"
+            ax.text(column, row, shown, ha="center", va="center", color=colour)
         ax.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 8 else 30)
         ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="predicted", ylabel="true")
@@ -149,16 +146,17 @@ def plot_score_distribution(
 
     Of several classes take one: `ScoreDistribution(task, class_id=…)`.
     """
-    values, ax = plain(_values(metric, ScoreDistribution, state, on_invalid)), ax or pyplot.subplots()[1]
+    values = plain(_values("plot_score_distribution", metric, ScoreDistribution, state, on_invalid))
     counts = {name: np.asarray(values[name], float) for name in ("negative", "positive")}
     if counts["negative"].ndim != 1:
         raise TypeError(f"plot_score_distribution: {metric!r} has several classes, but one is due; class_id picks it")
+    ax = ax or pyplot.subplots()[1]
     low, high = (np.asarray(values[name], float) for name in ("low", "high"))
     ends = (0.0, 1.0) if metric.task.inputs == "probabilities" else _extent(low, high, sum(counts.values()))
     middle = 0.5 * (np.clip(low, *ends) + np.clip(high, *ends))
     for name, count in counts.items():
-        share, edges = np.histogram(middle, BARS, ends, weights=count / max(count.sum(), 1))
-        ax.stairs(share, edges, fill=True, alpha=0.5, label=f"{name} ({count.sum():,.0f})")
+        share, edges = np.histogram(middle, BARS, ends, weights=count / (count.sum() or 1))
+        ax.stairs(share, edges, fill=True, alpha=0.5, label=f"{name} ({_number(count.sum())})")
     logit = "log-odds" if isinstance(metric.task, Multiclass) else "logit"
     scale = {"probabilities": "predicted probability", "logits": logit, "scores": "score"}[metric.task.inputs]
     ax.set(xlabel=scale, ylabel="share of the class", xlim=ends)
@@ -170,24 +168,28 @@ def plot_score_distribution(
 def _extent(low: np.ndarray, high: np.ndarray, count: Any) -> tuple[float, float]:
     """Where the scores lie, without the bins at the ends, which have no width to draw."""
     held = np.flatnonzero((count > 0) & (low > -FARTHEST) & (high < FARTHEST))
-    return (float(low[held[0]]), float(high[held[-1]])) if len(held) else (0.0, 1.0)
+    first, last = (float(low[held[0]]), float(high[held[-1]])) if len(held) else (0.0, 1.0)
+    return (first, last) if first < last else (first - 0.5, last + 0.5)
 
 
-def _values(metric: Any, kind: type, state: State, on_invalid: str) -> Any:
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
+
+
+def _values(who: str, metric: Any, kind: type, state: State, on_invalid: str) -> Any:
     if not isinstance(metric, kind):
-        raise TypeError(f"plotting: got {metric!r}, but a {kind.__name__} is due")
+        raise TypeError(f"{who}: got {metric!r}, but a {kind.__name__} is due")
     return metric.compute(part(state, metric.statistic), on_invalid)
 
 
-def _drawn(metric: Any, kind: type, state: State, ax: Axes | None, x: str, y: str, area: type, on_invalid: str) -> Axes:
+def _drawn(metric: Any, state: State, ax: Axes | None, x: Any, y: Any, area: type) -> Axes:
     """A curve with its band for each class, and its area in the legend."""
-    values, ax = _values(metric, kind, state, on_invalid), ax or pyplot.subplots()[1]
-    state = part(state, metric.statistic)
+    ax = ax or pyplot.subplots()[1]
     band = Band(metric).compute(state, "ignore")
     fields = {name: value for name, value in contents(metric).items() if name != "average"}
     average = {"average": metric.average} if metric.class_id is None and not isinstance(metric.task, Binary) else {}
     areas = area(**fields, **average).compute(state, "ignore")
-    for name, each in _classes(metric, {"x": values[x], "y": values[y], "area": areas, **_named(band)}):
+    for name, each in _classes(metric, {"x": x, "y": y, "area": areas, **_named(band)}):
         (line,) = ax.plot(each["x"], each["y"], label=f"{name}{area.__name__} {each['area']:.3f}", linewidth=1.5)
         ax.fill_between(each["band_x"], each["band_lower"], each["band_upper"], color=line.get_color(), **SHADE)
     ax.legend(frameon=False)

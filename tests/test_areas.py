@@ -312,7 +312,7 @@ def _area(positive, negative):
 
 
 def test_of_one_class_only_there_is_no_area():
-    metrics = sm.Collection({name: area(P, bins=64) for name, area in AREAS.items()})
+    metrics = sm.Collection({name: area(P) for name, area in AREAS.items()})
     scores = np.linspace(0.1, 0.9, 8, dtype=np.float32)
     positives = metrics(predictions=scores, targets=np.ones(8, int))
     negatives = metrics(predictions=scores, targets=np.zeros(8, int))
@@ -323,8 +323,8 @@ def test_of_one_class_only_there_is_no_area():
         if name not in ("precision", "area"):
             assert math.isnan(positives[name]), name
     assert positives["precision"] == positives["area"] == 1
-    bounds = sm.bounds(sm.AUROC(P, bins=64), sm.AUROC(P, bins=64).init())
-    assert np.isnan(bounds).all()
+    for area in (sm.AUROC, sm.KolmogorovSmirnov):
+        assert np.isnan(sm.bounds(area(P), area(P).init())).all()
 
 
 def test_a_macro_average_leaves_out_classes_without_an_area():
@@ -340,6 +340,13 @@ def test_a_macro_average_leaves_out_classes_without_an_area():
         each = np.asarray(found[f"{area} None"])
         assert np.isnan(each).tolist() == [False, False, True]
         np.testing.assert_allclose([found[f"{area} macro"], found[f"{area} weighted"]], np.nanmean(each), rtol=1e-6)
+
+
+def test_no_area_is_rounded_beyond_its_range():
+    metric, rng = sm.AUROC(sm.Binary("scores"), bins=64), np.random.default_rng(0)
+    for _ in range(40):  # separated scores, whose shares of a float32 may add up to more than 1
+        true = (np.arange(ROWS // 64) < rng.integers(1, ROWS // 64)).astype(np.int32)
+        assert float(metric(rng.random(len(true)) + 2.0 * true, true)) <= 1
 
 
 def test_scores_in_a_narrow_range_are_told_apart():

@@ -293,9 +293,11 @@ SPECIFICATIONS: list[tuple[Any, type[Exception], str]] = [
     (lambda: sm.ROC(SCORES, score_range=(0, 1, 2)), ValueError,  # pyright: ignore[reportArgumentType]  # what is tested
      "ROC: score_range is (0.0, 1.0, 2.0), but must be (low, high), finite, low < high"),
     (lambda: sm.AUROC(sm.Multiclass(50_000, "logits")), ValueError,
-     "AUROC: the state would have 3.1 GiB, but at most 1 is allowed; fewer than bins=4096 would do"),
+     "AUROC: the state would have 3.1 GiB, but at most 1 is allowed; fewer bins (bins=4096) or "
+     "classes are due"),
     (lambda: sm.OneVsOneAUROC(sm.Multiclass(300, "logits")), ValueError,
-     "OneVsOneAUROC: the state would have 2.7 GiB, but at most 1 is allowed; fewer than bins=4096 would do"),
+     "OneVsOneAUROC: the state would have 2.7 GiB, but at most 1 is allowed; fewer bins (bins=4096) or "
+     "classes are due"),
     (lambda: sm.OneVsOneAUROC(BINARY), TypeError,
      "OneVsOneAUROC: task is Binary(inputs='logits'), but must be Multiclass; the others have no pairs of classes"),
     (lambda: sm.OneVsOneAUROC(THREE, average="micro"), ValueError,
@@ -303,14 +305,32 @@ SPECIFICATIONS: list[tuple[Any, type[Exception], str]] = [
     (lambda: sm.AUROC(sm.Binary("labels")), ValueError,
      "AUROC: the task's inputs are 'labels', but must be 'logits', 'probabilities' or 'scores'"),
     (lambda: sm.AUROC(3), TypeError, "AUROC: task is 3, but must be Binary, Multiclass or Multilabel"),
-    (lambda: sm.AUROC(BINARY, max_fpr=0), ValueError, "AUROC: max_fpr is 0.0, but must be above 0 and at most 1"),
+    (lambda: sm.AUROC(BINARY, max_fpr=0), ValueError, "AUROC: max_fpr is 0.0, but must be from 1e-12 to 1"),
     (lambda: sm.AUROC(BINARY, average="macro"), ValueError,
-     "AUROC: Binary has one value, of its positive class, and takes no average, class_id or over"),
+     "AUROC: Binary has one value, of its positive class, and takes no average or class_id"),
     (lambda: sm.AUROC(THREE, average="mean"), ValueError,
      "AUROC: average is 'mean', but must be None, 'micro', 'macro' or 'weighted'"),
     (lambda: sm.ROC(THREE, average="macro"), ValueError, "ROC: average is 'macro', but must be None or 'micro'"),
     (lambda: sm.LogAUC(BINARY, (0, 0.1)), ValueError,
-     "LogAUC: fpr_range is (0.0, 0.1), but must be (low, high), 0 < low < high ≤ 1"),
+     "LogAUC: fpr_range is (0.0, 0.1), but must be (low, high), 1e-12 ≤ low and 1.1 low ≤ high ≤ 1"),
+    (lambda: sm.LogAUC(BINARY, (0.3, 0.31)), ValueError,
+     "LogAUC: fpr_range is (0.3, 0.31), but must be (low, high), 1e-12 ≤ low and 1.1 low ≤ high ≤ 1"),
+    (lambda: sm.LogAUC(BINARY, 0.1), TypeError,  # pyright: ignore[reportArgumentType]  # what is tested
+     "LogAUC: fpr_range is 0.1 of type float, but must be tuple"),
+    (lambda: sm.ROC(SCORES, score_range=5), TypeError,  # pyright: ignore[reportArgumentType]  # what is tested
+     "ROC: score_range is 5 of type int, but must be tuple"),
+    (lambda: sm.ROC(SCORES, score_range=(0, 1e39)), ValueError,
+     "ROC: score_range is (0.0, 1e+39), but must be (low, high), finite, low < high"),
+    (lambda: sm.ROC(SCORES, ties=None), TypeError,  # pyright: ignore[reportArgumentType]  # what is tested
+     "ROC: ties is None of type NoneType, but must be bool"),
+    (lambda: sm.PrecisionAtRecall(BINARY, recall=None), TypeError,  # pyright: ignore[reportArgumentType]  # likewise
+     "PrecisionAtRecall: recall is None of type NoneType, but must be float"),
+    (lambda: sm.BestThreshold(BINARY, by="cost", costs=(None, 1)), TypeError,  # pyright: ignore[reportArgumentType]  # likewise
+     "BestThreshold: costs is None of type NoneType, but must be float"),
+    (lambda: sm.CalibrationError(BINARY, norm=None), TypeError,  # pyright: ignore[reportArgumentType]  # likewise
+     "CalibrationError: norm is None of type NoneType, but must be str"),
+    (lambda: sm.Recall(THREE, undefined=None), TypeError,  # pyright: ignore[reportArgumentType]  # likewise
+     "Recall: undefined is None of type NoneType, but must be float or str"),
     (lambda: sm.PrecisionAtRecall(BINARY, recall=1.5), ValueError,
      "PrecisionAtRecall: recall is 1.5, but must be from 0 to 1"),
     (lambda: sm.BestThreshold(BINARY, by="accuracy"), ValueError,
@@ -327,7 +347,7 @@ SPECIFICATIONS: list[tuple[Any, type[Exception], str]] = [
     (lambda: sm.CalibrationError(SCORES), ValueError,
      "CalibrationError: the task's inputs are 'scores', but must be 'logits' or 'probabilities'"),
     (lambda: sm.CalibrationError(BINARY, class_id=0), ValueError,
-     "CalibrationError: Binary has one value, of its positive class, and takes no average, class_id or over"),
+     "CalibrationError: Binary has one value, of its positive class, and takes no class_id"),
     (lambda: sm.BrierDecomposition(THREE, average="macro"), ValueError,
      "BrierDecomposition: average is 'macro', but must be None or 'micro'"),
     (lambda: sm.CalibrationRatio(THREE, bins=5000), ValueError,

@@ -96,6 +96,29 @@ def test_where_there_is_no_interval_it_is_refused(data, metric, options, kind, m
         sm.interval(metric, metric.tally(*STATES[data]), **options)
 
 
+@pytest.mark.parametrize(("negatives", "positives"), [(41, 20), (41, 29), (30, 30)])
+def test_separated_scores_have_none_however_their_area_is_rounded(negatives, positives):
+    metric = sm.AUROC(B)
+    scores = np.append(np.linspace(-5, -1, negatives), np.linspace(1, 5, positives))
+    for sign in (1, -1):
+        state = metric.tally(sign * scores, np.arange(len(scores)) >= negatives)
+        with pytest.raises(ValueError, match="but scores that separate the classes do not tell how far an area may be"):
+            sm.interval(metric, state)
+        assert np.isnan(jax.jit(lambda state: sm.interval(metric, state))(state).low)
+
+
+def test_invalid_examples_are_told_with_the_interval_of_the_others():
+    metric = sm.AUROC(B)
+    state = metric.tally(np.append(np.linspace(-1, 1, 40), np.nan), np.arange(41) % 4 // 2)
+    with pytest.raises(sm.InvalidExamples, match=r"1 with NaN score \(in AUROC\)") as caught:
+        sm.interval(metric, state)
+    assert caught.value.values == sm.interval(metric, state, on_invalid="ignore")
+    with pytest.raises(
+        TypeError, match=re.escape("AUROC(task=Binary(inputs='logits')): got int as state, but a State")
+    ):
+        sm.interval(metric, 3)  # pyright: ignore[reportArgumentType]  # what is tested
+
+
 def test_averages_have_no_interval():
     metric = sm.AUROC(sm.Multiclass(3, "logits"))
     with pytest.raises(TypeError, match="joins classes, which are not independent; class_id or average=None have"):

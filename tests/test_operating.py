@@ -72,7 +72,7 @@ def test_every_point_of_a_curve_is_what_its_threshold_gives(inputs):
     thresholds = values["roc"]["thresholds"]
     assert thresholds == values["pr"]["thresholds"]
     assert thresholds == sorted(thresholds, reverse=True)
-    assert len(thresholds) == len(values["roc"]["fpr"]) == (67 if inputs == "probabilities" else 70)
+    assert len(thresholds) == len(values["roc"]["fpr"]) == (69 if inputs == "probabilities" else 70)
     assert thresholds[-1] == -np.inf
     inner = [t for t in thresholds[1:-1] if 1e-30 < t < 1]
     at = sm.plain(sm.StatScoresAt(task, tuple(inner))(scores, true))
@@ -146,6 +146,33 @@ def test_a_rate_that_no_threshold_reaches_is_nan():
     nothing = sm.SensitivityAtSpecificity(P, specificity=1.0)
     assert sm.plain(nothing([0.5, 0.6], [1, 0])) == {"value": 0.0, "threshold": 1.0}
     assert np.isnan(list(sm.plain(nothing.compute(nothing.init())).values())).all()
+
+
+def test_rounding_reaches_no_rate():
+    # All positives but one of 1.2e8, which float32 rounds to all of them.
+    logits = np.array([3.0, -3.0, 0.0, -5.0], np.float32)
+    metric = sm.SpecificityAtSensitivity(sm.Binary("logits"), sensitivity=1.0)
+    state = metric.tally(logits, [1, 1, 0, 0], weights=[60_000, 1, 5, 5])
+    state = sm.merge(*[metric.tally(logits[:1], [1], weights=[60_000])] * 1999, state)
+    assert float(metric.compute(state)["value"]) == 0.5
+    assert sm.bounds(metric, state) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("fields", [{"score_range": (0, 1)}, {"bins": "bfloat16"}, {}], ids=["range", "exact", "plain"])
+def test_a_threshold_below_zero_is_one_that_hardware_has(fields):
+    task, true = sm.Binary("scores"), [1, 0, 0, 1]
+    scores = jnp.asarray([0, 0, 0.3, 0.9], jnp.bfloat16 if "bins" in fields else jnp.float32)
+    found = sm.SensitivityAtSpecificity(task, specificity=0.0, **fields)(scores, true)
+    assert float(found["value"]) == 1
+    cut = sm.Binary("scores", threshold=float(found["threshold"]))  # a denormal one would be flushed to 0
+    assert float(sm.Recall(cut)(scores, true)) == 1
+
+
+def test_probabilities_near_zero_are_cut_from_zero():
+    scores, true = np.array([1e-6, 1e-7, 0.3, 0.9], np.float32), [1, 0, 0, 1]
+    due = {sm.PrecisionAtRecall(P, recall=1): 0.5, sm.SensitivityAtSpecificity(P, specificity=0): 1.0}
+    for metric, value in due.items():
+        assert sm.plain(metric(scores, true)) == {"value": value, "threshold": 0.0}
 
 
 def test_labels_report_a_threshold_each_and_together():

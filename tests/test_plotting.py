@@ -42,7 +42,7 @@ def test_every_plot_draws_on_the_axes_it_is_given_and_renders(plot):
 @pytest.mark.parametrize("plot", DRAWN, ids=[plot.__name__ for plot in DRAWN])
 def test_every_plot_refuses_another_metric(plot):
     metric = sm.Accuracy(P)
-    message = f"plotting: got {metric!r}, but a {type(DRAWN[plot]).__name__} is due"
+    message = f"{plot.__name__}: got {metric!r}, but a {type(DRAWN[plot]).__name__} is due"
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         plot(metric, STATE, axes())
 
@@ -130,6 +130,27 @@ def test_the_distribution_shares_out_each_class():
 def test_a_state_without_examples_is_drawn_empty():
     for plot, metric in DRAWN.items():
         plot(metric, metric.init(), axes())
+    shares = sm.ConfusionMatrix(P, normalize="true")
+    plotting.plot_confusion_matrix(shares, shares.init(), axes())
+
+
+def test_fractional_weights_are_shared_out_too():
+    task = sm.Binary("probabilities", weighted=True)
+    weights = np.full(400, 1e-3, np.float32)
+    spread, diagram = sm.ScoreDistribution(task, bins=64), sm.ReliabilityDiagram(task)
+    ax = plotting.plot_score_distribution(spread, spread.tally(SCORES, TRUE, weights=weights), axes())
+    for patch in ax.patches:
+        assert patch.get_data().values.sum() == pytest.approx(1)  # pyright: ignore[reportAttributeAccessIssue]  # of stairs
+    ax = plotting.plot_reliability(diagram, diagram.tally(SCORES, TRUE, weights=weights), axes())
+    heights = [patch.get_height() for patch in ax.patches]  # pyright: ignore[reportAttributeAccessIssue]  # of bars
+    assert sum(heights) == pytest.approx(1)
+
+
+def test_a_single_score_has_some_width():
+    metric = sm.ScoreDistribution(sm.Binary("scores"), bins="float16")
+    scores = np.array([2.0, 2.0], np.float16)
+    ax = plotting.plot_score_distribution(metric, metric.tally(scores, [0, 1]), axes())
+    assert ax.get_xlim() == (1.5, 2.5)
 
 
 def test_invalid_examples_are_loud():

@@ -18,11 +18,15 @@ from streammetrics.metrics._histograms import (
     Histogram,
     histogram,
     integral,
+    largest,
     mean_where_defined,
     ratio,
     unit_of,
 )
 from streammetrics.statistics._histograms import check_size
+
+LEAST_RATE = 1e-12
+"""What a false positive rate is bounded by is no less: float32 has room for what is made of it."""
 
 
 def area_under_roc(histogram: Histogram, widths: Array, shares: Array) -> Estimate:
@@ -53,9 +57,9 @@ class AUROC(Area):
     Scores come as logits, probabilities or `"scores"`, `(*B,)` for `Binary`, `(*B, C)` for `Multiclass` (each class
     against the rest; logits by their log-odds, in the order of the softmax) and `(*B, L)` for `Multilabel`. They are
     held in a histogram of about `bins` bins, a power of two: the value is estimated to about 1e-5, and `sm.bounds`
-    gives proven bounds. With `bins="bfloat16"` or `"float16"`, which takes scores of that dtype alone, it is exact;
-    `ties=True` makes bins of a single score exact; `score_range=(low, high)` declares where `"scores"` lie, without
-    which only the bounds are promised.
+    gives proven bounds. Scores of float64 are rounded to float32. With `bins="bfloat16"` or `"float16"`, which takes
+    scores of that dtype alone, the value is exact; `ties=True` makes bins of a single score exact;
+    `score_range=(low, high)` declares where `"scores"` lie, without which only the bounds are promised.
 
     `average` is None (one value per class), `"micro"` (of all classes' scores together), `"macro"` (the mean over the
     classes where it is defined, the default) or `"weighted"` (the mean by support); `class_id` picks one class;
@@ -71,17 +75,17 @@ class AUROC(Area):
     max_fpr: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_fpr is not None and not 0 < self.max_fpr <= 1:
-            raise ValueError(f"AUROC: max_fpr is {self.max_fpr}, but must be above 0 and at most 1")
+        if self.max_fpr is not None and not LEAST_RATE <= self.max_fpr <= 1:
+            raise ValueError(f"AUROC: max_fpr is {self.max_fpr}, but must be from {LEAST_RATE} to 1")
         if self.max_fpr == 1:
             object.__setattr__(self, "max_fpr", None)
 
     def measured(self, histogram: Histogram) -> Estimate:
         if self.max_fpr is None:
             return area_below(histogram).within()
-        least, most = 0.5 * self.max_fpr**2, self.max_fpr
-        areas = area_below(histogram, self.max_fpr)
-        return Estimate(*(0.5 + 0.5 * (area - least) / (most - least) for area in areas)).within()
+        half = 0.5 * self.max_fpr  # the mean height of chance; its distance from the greatest, 1, is stretched to 1/2
+        heights = (area / self.max_fpr for area in area_below(histogram, self.max_fpr))
+        return Estimate(*(0.5 + 0.5 * (height - half) / (1 - half) for height in heights)).within()
 
 
 @spec
@@ -104,8 +108,8 @@ class LogAUC(Area):
     """∫ TPR d log FPR / log (high / low), over `fpr_range`: the area under the ROC curve, the earliest weighing most.
 
     Between points the curve is a straight line of the rates, not of their logarithms. Further fields as for `AUROC`.
-    Raises `ValueError` for a range that is not 0 < low < high ≤ 1. The definition is Mysinger and Shoichet's (2010),
-    whose range is (0.001, 0.1) by default, without taking off the 0.14 of chance.
+    Raises `ValueError` for a range that is not within (0, 1], or too narrow. The definition is Mysinger and Shoichet's
+    (2010), whose range is (0.001, 0.1) by default, without taking off the 0.14 of chance.
 
     >>> from streammetrics import Binary
     >>> round(float(LogAUC(Binary("probabilities"), fpr_range=(0.1, 1.0))([0.1, 0.2, 0.7, 0.8], [0, 0, 1, 1])), 4)
@@ -115,8 +119,12 @@ class LogAUC(Area):
     fpr_range: tuple[float, float] = (0.001, 0.1)
 
     def __post_init__(self) -> None:
-        if len(self.fpr_range) != 2 or not 0 < self.fpr_range[0] < self.fpr_range[1] <= 1:
-            raise ValueError(f"LogAUC: fpr_range is {self.fpr_range}, but must be (low, high), 0 < low < high ≤ 1")
+        low, high = self.fpr_range if len(self.fpr_range) == 2 else (1.0, 0.0)
+        if not (low >= LEAST_RATE and 1.1 * low <= high <= 1):  # float32 does not resolve narrower ones
+            raise ValueError(
+                f"LogAUC: fpr_range is {self.fpr_range}, but must be (low, high), {LEAST_RATE} ≤ low and "
+                "1.1 low ≤ high ≤ 1"
+            )
 
     def measured(self, histogram: Histogram) -> Estimate:
         low, high = self.fpr_range
@@ -201,10 +209,10 @@ class KolmogorovSmirnov(Area):
 
     def measured(self, histogram: Histogram) -> Estimate:
         tpr, fpr = histogram.tpr, histogram.fpr
-        value = jnp.max(jnp.abs(tpr - fpr), -1)
+        value = largest(jnp.abs(tpr - fpr))
         # Inside of a bin one rate may rise before the other does.
         inside = jnp.maximum(tpr[..., 1:] - fpr[..., :-1], fpr[..., 1:] - tpr[..., :-1])
-        inside = jnp.max(jnp.where(histogram.tied, 0, inside), -1)
+        inside = largest(jnp.where(histogram.tied, 0, inside))
         return Estimate(value, value, jnp.maximum(value, inside)).within()
 
 

@@ -2,20 +2,21 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from streammetrics import _checks, statistics
-from streammetrics._double import DoubleFloat, divide, multiply
+from streammetrics._double import DoubleFloat
 from streammetrics._jax import float_dtype
 from streammetrics._metric import Metric
 from streammetrics._spec import spec
 from streammetrics._tasks import Binary, Multiclass, Multilabel, check_task, ranked
+from streammetrics.metrics._averages import divided
 from streammetrics.metrics._histograms import ratio
-from streammetrics.statistics._calibration import BINNINGS, POINT, check_bins
+from streammetrics.statistics._calibration import BINNINGS, POINT, check_bin_count
 from streammetrics.statistics._histograms import check_size
 
 
@@ -42,34 +43,33 @@ def sums_of(task: Any, held: Any) -> DoubleFloat:
     """The sums of what is in [0, 1], from their two words of fixed point."""
     if task.weighted:
         return held
-    words = (DoubleFloat.of(held[..., k]) for k in (0, 1))
-    high, low = (_scaled(word, 2.0**exponent) for word, exponent in zip(words, (16 - POINT, -POINT), strict=True))
-    return high + low
-
-
-def _scaled(number: DoubleFloat, power: float) -> DoubleFloat:
-    return DoubleFloat(number.high * np.float32(power), number.low * np.float32(power))
+    high, low = (DoubleFloat.of(held[..., k]) for k in (0, 1))
+    return high * 2.0 ** (16 - POINT) + low * 2.0**-POINT
 
 
 @spec
-class OfConfidences(Metric):
-    """What is read off the calibration counts of a task.
-
-    `Multiclass` reads the confidence in the predicted class, or in one class with `class_id`; `Multilabel` all elements
-    together, or one label.
-    """
+class Calibration(Metric):
+    """What is read off the calibration counts of a task, of all or with `class_id` of one class or label."""
 
     task: Any
     bins: int = 15
     class_id: int | None = dataclasses.field(default=None, kw_only=True)
-    binning: str = dataclasses.field(default="width", kw_only=True)
 
     def __post_init__(self) -> None:
         check_task(self)
         _checks.inputs(self, "logits", "probabilities")
-        _checks.one_reading(self, False, isinstance(self.task, Binary))
+        _checks.one_reading(self, getattr(self, "average", None) is not None, isinstance(self.task, Binary))
+        check_bin_count(self)
+
+
+@spec
+class OfConfidences(Calibration):
+    """What is read off confidences: of `Multiclass` in the predicted class, of `Multilabel` of all elements."""
+
+    binning: str = dataclasses.field(default="width", kw_only=True)
+
+    def __post_init__(self) -> None:
         _checks.choice(self, "binning", BINNINGS)
-        check_bins(self)
         check_size(self, self.statistic)
 
     @property
@@ -99,7 +99,7 @@ class OfConfidences(Metric):
         first = first.at[-1].set(len(size))
 
         def between(sums: Any) -> Any:
-            before = type(sums)(*(jnp.pad(word, (1, 0)) for word in (sums.high, sums.low)))[first]
+            before = sums.after_zero()[first]
             return before[1:] - before[:-1]
 
         lows = np.append(self.statistic.layout.bottoms, np.float32(1))
@@ -130,12 +130,12 @@ class CalibrationError(OfConfidences):
 
     def read(self, counts: Mapping[str, Any]) -> Array:
         bins, _ = self.contents(counts)
-        size = bins.size.to_float()
-        gaps, share = ratio(jnp.abs(bins.gap), size), ratio(size, bins.size.sum().to_float())
-        gaps = jnp.where(size > 0, gaps, 0) + 0 * share  # NaN without examples
-        if self.norm == "max":
-            return jnp.max(gaps)
-        return jnp.sum(share * gaps) if self.norm == "l1" else jnp.sqrt(jnp.sum(share * gaps * gaps))
+        size, every = bins.size.to_float(), bins.size.sum().to_float()
+        gaps = divided(jnp.abs(bins.gap), size).number  # 0 where a bin is empty
+        share = divided(size, every).number
+        sums = {"l1": gaps, "l2": gaps * gaps}
+        value = jnp.max(gaps) if self.norm == "max" else jnp.sum(share * sums[self.norm])
+        return jnp.where(every > 0, jnp.sqrt(value) if self.norm == "l2" else value, jnp.nan)
 
 
 @spec
@@ -162,25 +162,25 @@ class ReliabilityDiagram(OfConfidences):
 
 
 @spec
-class OfClassConfidences(Metric):
-    """What is read off the calibration counts of each class against the rest.
+class OfClassConfidences(Calibration):
+    """What is read off the confidences of each class against the rest.
 
     One value per class, of one class with `class_id`, of all together with `average="micro"`; `Binary` reads its
     positive class and takes neither.
     """
 
-    task: Any
-    bins: int = 15
     average: str | None = dataclasses.field(default=None, kw_only=True)
-    class_id: int | None = dataclasses.field(default=None, kw_only=True)
+
+    squares: ClassVar[bool] = False
+    """Whether squares of confidences are read too."""
 
     def __post_init__(self) -> None:
-        check_task(self)
-        _checks.inputs(self, "logits", "probabilities")
         _checks.choice(self, "average", (None, "micro"))
-        _checks.one_reading(self, self.average is not None, isinstance(self.task, Binary))
-        check_bins(self)
         check_size(self, self.statistic)
+
+    @property
+    def statistic(self) -> statistics.CalibrationCounts:
+        return statistics.CalibrationCounts(ranked(self.task), self.bins, squares=self.squares)
 
     def picked(self, counts: Any) -> Any:
         if self.class_id is not None:
@@ -193,16 +193,12 @@ class CalibrationRatio(OfClassConfidences):
     """Σ p / Σ y: how many were expected for each that happened; above 1 the probabilities are too great.
 
     One value per class, `(C,)`; further fields as for `ROC`; `bins` only says whose counts are shared, those of
-    `CalibrationError` by default. NaN without positives.
+    `CalibrationError` by default. Each p is summed to 2^-32. NaN without positives.
 
     >>> from streammetrics import Binary
     >>> round(float(CalibrationRatio(Binary("probabilities"))([0.1, 0.4, 0.7], [0, 0, 1])), 4)
     1.2
     """
-
-    @property
-    def statistic(self) -> statistics.CalibrationCounts:
-        return statistics.CalibrationCounts(ranked(self.task), self.bins)
 
     def read(self, counts: Mapping[str, Any]) -> Array:
         expected = self.picked(sums_of(self.task, counts["confidence"])).sum((-2, -1)).to_float()
@@ -226,35 +222,28 @@ class BrierDecomposition(OfClassConfidences):
 'covariance': 0.0}
     """
 
-    @property
-    def statistic(self) -> statistics.CalibrationCounts:
-        return statistics.CalibrationCounts(ranked(self.task), self.bins, squares=True)
+    squares = True
 
     def read(self, counts: Mapping[str, Any]) -> dict[str, Array]:
         cells = self.picked(counts["cells"])
         sums, squares = (self.picked(sums_of(self.task, counts[name])) for name in ("confidence", "squares"))
         bins = Bins(cells[..., 0, :], cells[..., 1, :], sums.sum(-2))
-        size, positive = bins.size, bins.right
-        every, events = size.sum(-1).to_float(), positive.sum(-1).to_float()
-        share, event_share = size.to_float() / jnp.where(every > 0, every, 1)[..., None], ratio(events, every)
-        rest = (size - positive).sum(-1).to_float()
-        # Products and quotients of sums, in as many digits as the sums have.
-        n, y, p = (_pair(DoubleFloat.of(x)) for x in (size, positive, bins.confidence))
-        around = squares.sum(-2) - DoubleFloat(*divide(multiply(p, p), n))
-        together = sums[..., 1, :] - DoubleFloat(*divide(multiply(p, y), n))
-        errors = squares.sum((-2, -1)) + DoubleFloat.of(positive.sum(-1))
-        errors = errors - _scaled(sums[..., 1, :].sum(-1), 2.0)
-        gap = jnp.where(share > 0, ratio(bins.gap, size.to_float()), 0)
-        beyond = jnp.where(share > 0, ratio(positive.to_float(), size.to_float()) - event_share[..., None], 0)
-        return {
-            "brier": ratio(errors.to_float(), every),
-            "reliability": ratio(jnp.sum(share * gap * gap, -1), (every > 0).astype(every.dtype)),
-            "resolution": ratio(jnp.sum(share * beyond * beyond, -1), (every > 0).astype(every.dtype)),
-            "uncertainty": event_share * ratio(rest, every),
-            "variance": ratio(around.sum(-1).to_float(), every),
-            "covariance": ratio(_scaled(together.sum(-1), 2.0).to_float(), every),
+        n, y, p, sure = (DoubleFloat.of(x) for x in (bins.size, bins.right, bins.confidence, sums[..., 1, :]))
+        size, every = n.to_float(), n.sum(-1).to_float()
+        events = ratio(y.sum(-1).to_float(), every)
+        share = divided(size, every[..., None]).number
+        gap = divided(bins.gap, size).number
+        beyond = jnp.where(size > 0, divided(y.to_float(), size).number - events[..., None], 0)
+        # Within the bins: squares less what their means explain, in as many digits as the sums have.
+        variance = jnp.maximum((squares.sum(-2) - (p * p).quotient(n)).sum(-1).to_float(), 0)
+        covariance = ((sure - (p * y).quotient(n)).sum(-1) * 2.0).to_float()
+        errors = squares.sum((-2, -1)) + y.sum(-1) - sure.sum(-1) * 2.0
+        values = {
+            "brier": divided(errors.to_float(), every).number,
+            "reliability": jnp.sum(share * gap * gap, -1),
+            "resolution": jnp.sum(share * beyond * beyond, -1),
+            "uncertainty": events * ratio((n - y).sum(-1).to_float(), every),
+            "variance": divided(variance, every).number,
+            "covariance": divided(covariance, every).number,
         }
-
-
-def _pair(number: DoubleFloat) -> tuple[Array, Array]:
-    return number.high, number.low
+        return {name: jnp.where(every > 0, value, jnp.nan) for name, value in values.items()}

@@ -31,11 +31,11 @@ class Estimate(NamedTuple):
         `scale` is by how much the roundings of a sum of shares were magnified.
         """
         value, lower, upper = self
+        value = jnp.clip(value, least, greatest)
         slack = scale * (2.0**-20 if value.dtype.itemsize == 4 else 2.0**-40)  # some 16 roundings
-        known = lower == upper
-        undefined = jnp.isnan(value)
-        lower = jnp.where(known | undefined, value, jnp.maximum(lower - slack, least))
-        return Estimate(value, lower, jnp.where(known | undefined, value, jnp.minimum(upper + slack, greatest)))
+        settled = (lower == upper) | jnp.isnan(value)
+        lower, upper = jnp.maximum(lower - slack, least), jnp.minimum(upper + slack, greatest)
+        return Estimate(value, jnp.where(settled, value, lower), jnp.where(settled, value, upper))
 
 
 class Histogram(NamedTuple):
@@ -84,6 +84,12 @@ def ratio(above: Array, below: Array) -> Array:
     return jnp.where(value.defined, value.number, jnp.nan)
 
 
+def largest(values: Array) -> Array:
+    """The greatest along the last axis; NaN where there is any, which `jnp.max` overlooks on CPU."""
+    unknown = jnp.isnan(values)
+    return jnp.where(jnp.any(unknown, -1), jnp.nan, jnp.max(jnp.where(unknown, -jnp.inf, values), -1))
+
+
 def integral(parts: Array) -> Array:
     """The sum over the last axis, of so many parts that plain float32 would lose digits."""
     return DoubleFloat.of(parts).sum(-1).to_float()
@@ -98,7 +104,7 @@ def histogram(
     """
     down = [counts[..., ::-1] for counts in (negative, positive)]
     sums = [counts.cumsum() for counts in down]
-    fp, tp = (type(counts)(*(_after_zero(word) for word in (counts.high, counts.low))) for counts in sums)
+    fp, tp = (counts.after_zero() for counts in sums)
     above = Events(tp, fp, tp[..., -1:] - tp, fp[..., -1:] - fp)
     never = jnp.zeros(down[0].shape, bool)
     tied, ahead, behind = jnp.full(never.shape, exact), never, never
@@ -111,10 +117,6 @@ def histogram(
         tied = jnp.fmin(low_negative, low_positive) == jnp.fmax(high_negative, high_positive)
     negative, positive = (counts.to_float() for counts in down)
     return Histogram(positive, negative, above.to_floats(), tied, ahead, behind, unit)
-
-
-def _after_zero(word: Array) -> Array:
-    return jnp.pad(word, [(0, 0)] * (word.ndim - 1) + [(1, 0)])
 
 
 @spec

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
@@ -14,49 +14,60 @@ from streammetrics.metrics._averages import Events
 from streammetrics.metrics._classification import FBeta
 from streammetrics.metrics._histograms import Cut, Estimate, Histogram, ratio
 
-
-def precision(events: Events) -> Array:
-    return ratio(events.tp, events.tp + events.fp)
-
-
-def recall(events: Events) -> Array:
-    return ratio(events.tp, events.tp + events.fn)
+SLACK = 2.0**-20
+"""By how much rounding may have moved a share of events."""
 
 
-def specificity(events: Events) -> Array:
-    return ratio(events.tn, events.tn + events.fp)
+class Share(NamedTuple):
+    """A rate, as the events that are of it, and those that it lacks."""
+
+    reached: Array
+    missed: Array
+
+    @property
+    def rate(self) -> Array:
+        return ratio(self.reached, self.reached + self.missed)
+
+    def reaches(self, least: float, slack: float = 0.0) -> Array:
+        """Whether the rate is so great; told by the lesser share, of which rounding loses the lesser part."""
+        whole = self.reached + self.missed
+        if least > 0.5:
+            return ratio(self.missed, whole) <= (1 - least) * (1 + slack)
+        return ratio(self.reached, whole) >= least * (1 - slack)
+
+
+def precision(events: Events) -> Share:
+    return Share(events.tp, events.fp)
+
+
+def recall(events: Events) -> Share:
+    return Share(events.tp, events.fn)
+
+
+def specificity(events: Events) -> Share:
+    return Share(events.tn, events.fp)
 
 
 class Best(Cut):
     """The greatest value that a threshold gives, as a dict of `value` and `threshold`."""
 
     @abstractmethod
-    def objective(self, events: Events) -> Array:
-        """What is to be greatest."""
-
     def rank(self, events: Events) -> tuple[Array, Array]:
-        """The objective where a cut may be chosen, else −inf; and what decides between equal ones."""
-        value = self.objective(events)
-        return jnp.where(jnp.isnan(value), -jnp.inf, value), jnp.zeros_like(value)
+        """What is to be greatest, −inf where it may not be chosen; and what decides between equal ones."""
 
     def reported(self, value: Array) -> Array:
-        """The value, of the objective."""
+        """The value, of what is to be greatest."""
         return value
 
     def read(self, counts: Mapping[str, Any]) -> dict[str, Any]:
-        cuts = self.cuts
         value, second = self.rank(self.histogram(counts).above)
-        value = jnp.where(cuts.reachable, value, -jnp.inf)
+        value = jnp.where(self.cuts.reachable, value, -jnp.inf)
         best = jnp.max(value, -1, keepdims=True)
         # Of equal cuts the first: its threshold is just below the last score that is predicted positive.
         chosen = jnp.argmax(jnp.where(value == best, second, -jnp.inf), -1)
-        found = best[..., 0] > -jnp.inf
-        threshold = DoubleFloat.of(cuts.thresholds)[chosen]
+        threshold, found = self.thresholds[chosen], best[..., 0] > -jnp.inf
         words = (jnp.where(found, word, jnp.nan) for word in (threshold.high, threshold.low))
-        return {
-            "value": self.reported(jnp.where(found, best[..., 0], jnp.nan)),
-            "threshold": DoubleFloat(*words),
-        }
+        return {"value": self.reported(jnp.where(found, best[..., 0], jnp.nan)), "threshold": DoubleFloat(*words)}
 
 
 @spec
@@ -65,36 +76,34 @@ class Constrained(Best):
 
     reach: ClassVar[str]
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.least <= 1:
+            raise ValueError(f"{type(self).__name__}: {self.reach} is {self.least}, but must be from 0 to 1")
+
     @property
     def least(self) -> float:
         return getattr(self, self.reach)
 
     @abstractmethod
-    def constraint(self, events: Events) -> Array:
-        """The other rate."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.least <= 1:
-            raise ValueError(f"{type(self).__name__}: {self.reach} is {self.least}, but must be from 0 to 1")
+    def shares(self, events: Events) -> tuple[Share, Share]:
+        """The rate that is to be greatest, and the one that is to be reached."""
 
     def rank(self, events: Events, slack: float = 0.0) -> tuple[Array, Array]:
-        value, other = self.objective(events), self.constraint(events)
-        allowed = ~jnp.isnan(value) & (other >= self.least - slack)
-        return jnp.where(allowed, value, -jnp.inf), other
+        value, other = self.shares(events)
+        allowed = ~jnp.isnan(value.rate) & other.reaches(self.least, slack)
+        return jnp.where(allowed, value.rate, -jnp.inf), other.rate
 
     def estimate(self, counts: Mapping[str, Any]) -> Estimate:
-        """The value, and how much greater it may be at a threshold inside of a bin."""
-        value = self.read(counts)["value"]
+        """The value; at least what is beyond doubt, at most what thresholds inside of the bins may give."""
         histogram = self.histogram(counts)
-        corners, _ = self.rank(inside(histogram), slack=2.0**-20)
-        corners = jnp.where(histogram.tied, -jnp.inf, corners)
-        cuts, _ = self.rank(histogram.above)
-        greatest = jnp.maximum(jnp.max(corners, -1), jnp.max(cuts, -1))
-        unknown = jnp.isnan(value) & (greatest > -jnp.inf)
-        bounds = Estimate(value, value, jnp.maximum(value, greatest)).within()
-        # Where no cut between bins reaches the rate, one inside of a bin may.
-        lower, upper = jnp.where(unknown, 0, bounds.lower), jnp.where(unknown, jnp.minimum(greatest, 1), bounds.upper)
-        return Estimate(value, lower, upper)
+        sure, _ = self.rank(histogram.above, -SLACK)
+        sure = jnp.max(jnp.where(self.cuts.reachable, sure, -jnp.inf), -1)
+        corners = jnp.where(histogram.tied, -jnp.inf, self.rank(inside(histogram), SLACK)[0])
+        most = jnp.maximum(jnp.max(corners, -1), jnp.max(self.rank(histogram.above, SLACK)[0], -1))
+        lower, upper = jnp.where(sure > -jnp.inf, sure, 0), jnp.where(most > -jnp.inf, most, jnp.nan)
+        # Where no cut between bins reaches the rate, one inside of a bin may: only the upper bound is known.
+        bounds = Estimate(jnp.where(jnp.isnan(upper), jnp.nan, lower), lower, upper).within()
+        return Estimate(self.read(counts)["value"], bounds.lower, bounds.upper)
 
 
 def inside(histogram: Histogram) -> Events:
@@ -123,11 +132,8 @@ class PrecisionAtRecall(Constrained):
 
     reach = "recall"
 
-    def objective(self, events: Events) -> Array:
-        return precision(events)
-
-    def constraint(self, events: Events) -> Array:
-        return recall(events)
+    def shares(self, events: Events) -> tuple[Share, Share]:
+        return precision(events), recall(events)
 
 
 @spec
@@ -146,11 +152,8 @@ class RecallAtPrecision(Constrained):
 
     reach = "precision"
 
-    def objective(self, events: Events) -> Array:
-        return recall(events)
-
-    def constraint(self, events: Events) -> Array:
-        return precision(events)
+    def shares(self, events: Events) -> tuple[Share, Share]:
+        return recall(events), precision(events)
 
 
 @spec
@@ -169,11 +172,8 @@ class SensitivityAtSpecificity(Constrained):
 
     reach = "specificity"
 
-    def objective(self, events: Events) -> Array:
-        return recall(events)
-
-    def constraint(self, events: Events) -> Array:
-        return specificity(events)
+    def shares(self, events: Events) -> tuple[Share, Share]:
+        return recall(events), specificity(events)
 
 
 @spec
@@ -192,20 +192,17 @@ class SpecificityAtSensitivity(Constrained):
 
     reach = "sensitivity"
 
-    def objective(self, events: Events) -> Array:
-        return specificity(events)
-
-    def constraint(self, events: Events) -> Array:
-        return recall(events)
+    def shares(self, events: Events) -> tuple[Share, Share]:
+        return specificity(events), recall(events)
 
 
 @spec
 class BestThreshold(Best):
     """The threshold of the greatest F-beta, the greatest Youden's J, or the least cost, as a dict with its `value`.
 
-    `by="f_beta"` is `FBeta` with `beta`; `"youden"` is `Informedness`, TPR − FPR; `"cost"` is the mean cost of an
-    example, (a fp + b fn) / n with `costs=(a, b)`. Of several thresholds the greatest. Everything else is as for
-    `PrecisionAtRecall`. Raises `ValueError` for a negative β and for negative costs.
+    `by="f_beta"` is `FBeta` with `beta`, 0 without positives; `"youden"` is `Informedness`, TPR − FPR; `"cost"` is the
+    mean cost of an example, (a fp + b fn) / n with `costs=(a, b)`. Of several thresholds the greatest. Everything else
+    is as for `PrecisionAtRecall`. Raises `ValueError` for a negative β and for negative costs.
 
     >>> from streammetrics import Binary
     >>> task, scores, targets = Binary("probabilities"), [0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]
@@ -229,6 +226,10 @@ class BestThreshold(Best):
             object.__setattr__(self, "beta", 1.0)
         if self.by != "cost":
             object.__setattr__(self, "costs", (1.0, 1.0))
+
+    def rank(self, events: Events) -> tuple[Array, Array]:
+        value = self.objective(events)
+        return jnp.where(jnp.isnan(value), -jnp.inf, value), jnp.zeros_like(value)
 
     def objective(self, events: Events) -> Array:
         tp, fp, fn, tn = events

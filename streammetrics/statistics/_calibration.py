@@ -42,7 +42,7 @@ class CalibrationCounts(Predictions):
     def __post_init__(self) -> None:
         _checks.inputs(self, "logits", "probabilities")
         _checks.choice(self, "binning", BINNINGS)
-        check_bins(self)
+        check_bin_count(self)
         if self.top and not isinstance(self.task, Multiclass):
             raise ValueError(f"CalibrationCounts: top is of a predicted class, but the task is {self.task!r}")
         if self.binning == "mass":
@@ -105,7 +105,7 @@ class CalibrationCounts(Predictions):
         return jnp.stack([whole >> 16, whole & 0xFFFF], -1)
 
 
-def check_bins(owner: Any) -> None:
+def check_bin_count(owner: Any) -> None:
     """There are so many bins at most that a histogram holds them."""
     if not 1 <= owner.bins <= FINE_BINS:
         raise ValueError(f"{type(owner).__name__}: bins is {owner.bins}, but must be from 1 to {FINE_BINS:,}")

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array, lax
 
 from streammetrics import _checks
-from streammetrics._layouts import EXACT, FEWEST, MOST, Layout, layout_of
+from streammetrics._layouts import EXACT, FEWEST, MOST, TINY, Layout, layout_of
 from streammetrics._rows import greatest, total, widened
 from streammetrics._spec import spec
 from streammetrics._statistic import Add
@@ -18,7 +18,6 @@ from streammetrics.statistics._classes import in_table, table
 from streammetrics.statistics._predictions import Predictions
 
 BYTES_LIMIT = 2**30
-TINY = float(np.finfo(np.float32).tiny)
 
 
 @spec
@@ -61,7 +60,7 @@ class ScoreCounts(Predictions):
         read = self.task.read(predictions, targets)
         scores, true, faults = self.ranked(read)
         scores = scores.astype(jnp.float32)
-        scores = jnp.where(jnp.abs(scores) < TINY, 0, scores)  # what hardware flushes to 0 must be 0 everywhere
+        scores = jnp.where(jnp.abs(scores) < float(TINY), 0, scores)  # what hardware flushes to 0 must be 0 everywhere
         cell = in_table(true, self.layout.cell(scores), self.shape)
         extrema = {name: Add(scores, cell) for name in ("least", "greatest")} if self.ties else {}
         return {"cells": Add(cell=cell), **extrema}, faults
@@ -113,9 +112,10 @@ def check_bins(owner: Any) -> None:
             f"{name}: score_range is {score_range}, but the range of inputs={owner.task.inputs!r} with "
             f"bins={bins!r} is known; it is declared for scores alone"
         )
-    low, high = (float(np.float32(end)) for end in score_range) if len(score_range) == 2 else (1.0, 0.0)
+    with np.errstate(over="ignore"):
+        low, high = (float(np.float32(end)) for end in score_range) if len(score_range) == 2 else (1.0, 0.0)
     # A range of a few denormal numbers has no bins that could be told apart.
-    if not (-math.inf < low < high < math.inf and bins * TINY < high - low):
+    if not (-math.inf < low < high < math.inf and bins * float(TINY) < high - low):
         raise ValueError(f"{name}: score_range is {score_range}, but must be (low, high), finite, low < high")
 
 
@@ -125,7 +125,7 @@ def check_size(owner: Any, statistic: Any) -> None:
     if size > BYTES_LIMIT:
         raise ValueError(
             f"{type(owner).__name__}: the state would have {size / 2**30:.1f} GiB, but at most 1 is allowed; fewer "
-            f"than bins={owner.bins!r} would do"
+            f"bins (bins={owner.bins!r}) or classes are due"
         )
 
 
