@@ -36,9 +36,12 @@ def ranking(task, **fields):
 
 @pytest.mark.parametrize(
     ("dtype", "inputs", "x64"),
-    [together(dtype, dtype, inputs, x64) for dtype in ("bfloat16", "float16") for inputs in ("probabilities", "scores")
-     for x64 in (True, False)],
-)  # fmt: skip
+    [
+        together(dtype, dtype, inputs, x64)
+        for dtype in ("bfloat16", "float16")
+        for inputs, x64 in (("probabilities", True), ("probabilities", False), ("scores", True))
+    ],
+)
 def test_16_bit_scores_have_scikit_learns_values(dtype, inputs, x64):
     metrics = ranking(sm.Binary(inputs), bins=dtype)
     with jax.enable_x64(x64):
