@@ -8,8 +8,10 @@ import pytest
 import sklearn.metrics as sk
 
 import streammetrics as sm
+from streammetrics._state import part
 from tests.rankings import equal_error_rate, kolmogorov_smirnov, log_auc, points
 from tests.references import padded, together
+from tests.support import assert_same
 
 ROWS = 64
 P = sm.Binary("probabilities")
@@ -110,6 +112,14 @@ def test_what_is_no_estimate_has_equal_bounds_and_a_collections_state_will_do():
     assert isinstance(found["auroc"], sm.Bounds)
     jitted = jax.jit(lambda state: sm.bounds(sm.AUROC(P), state))(state)
     assert tuple(map(float, jitted)) == tuple(map(float, found["auroc"]))
+
+
+def test_the_part_of_a_collections_state_is_what_the_metric_alone_counts():
+    metric = sm.AUROC(P, ties=True)
+    both = sm.Collection(loss=sm.Mean("loss"), auroc=metric, accuracy=sm.Accuracy(P))
+    scores, true = np.array([0.2, np.nan, 0.6], np.float32), np.array([0, 1, 1])
+    whole = both.tally(predictions=scores, targets=true, loss=np.array([np.inf, np.nan, np.nan], np.float32))
+    assert_same(part(whole, metric.statistic), metric.tally(scores, true), exact=True)
 
 
 def test_estimates_without_bounds_are_refused():
