@@ -116,7 +116,7 @@ def test_what_is_no_estimate_has_equal_bounds_and_a_collections_state_will_do():
 
 def test_the_part_of_a_collections_state_is_what_the_metric_alone_counts():
     metric = sm.AUROC(P, ties=True)
-    both = sm.Collection(loss=sm.Mean("loss"), auroc=metric, accuracy=sm.Accuracy(P))
+    both = sm.Collection(loss=sm.Mean("loss"), auroc=metric)
     scores, true = np.array([0.2, np.nan, 0.6], np.float32), np.array([0, 1, 1])
     whole = both.tally(predictions=scores, targets=true, loss=np.array([np.inf, np.nan, np.nan], np.float32))
     assert_same(part(whole, metric.statistic), metric.tally(scores, true), exact=True)
