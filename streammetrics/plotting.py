@@ -185,19 +185,15 @@ def _values(who: str, metric: Any, kind: type, state: State, on_invalid: str) ->
 def _drawn(metric: Any, state: State, ax: Axes | None, x: Any, y: Any, area: type) -> Axes:
     """A curve with its band for each class, and its area in the legend."""
     ax = ax or pyplot.subplots()[1]
-    band = Band(metric).compute(state, "ignore")
+    band = {f"band_{name}": value for name, value in Band(metric).compute(state, "ignore").items()}
     fields = {name: value for name, value in contents(metric).items() if name != "average"}
     average = {"average": metric.average} if metric.class_id is None and not isinstance(metric.task, Binary) else {}
     areas = area(**fields, **average).compute(state, "ignore")
-    for name, each in _classes(metric, {"x": x, "y": y, "area": areas, **_named(band)}):
+    for name, each in _classes(metric, {"x": x, "y": y, "area": areas, **band}):
         (line,) = ax.plot(each["x"], each["y"], label=f"{name}{area.__name__} {each['area']:.3f}", linewidth=1.5)
         ax.fill_between(each["band_x"], each["band_lower"], each["band_upper"], color=line.get_color(), **SHADE)
     ax.legend(frameon=False)
     return ax
-
-
-def _named(band: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"band_{name}": value for name, value in band.items()}
 
 
 def _classes(metric: Any, values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:

@@ -75,6 +75,13 @@ def events_of(task: Any, counts: Mapping[str, Any]) -> Events:
     return Events(tp, fp, fn, tn.where(tn > DoubleFloat.of(size.to_float() * 2.0**-40)) if task.weighted else tn)
 
 
+def picked(metric: Any, values: Any, together: Callable[[Any], Any] = lambda counts: counts.sum(0)) -> Any:
+    """Of values of each class: those of one class (`class_id`), of all together (`average="micro"`), or of each."""
+    if metric.class_id is not None:
+        return values[metric.class_id]
+    return together(values) if metric.average == "micro" else values
+
+
 class ClassMetric(Metric):
     """A metric read off the events of each class."""
 
@@ -100,9 +107,7 @@ class Picked(Metric):
 
     def picked(self, events: Events) -> Events:
         """The events that are read, of those of each class."""
-        if self.class_id is not None:
-            return Events(*(event[self.class_id] for event in events))
-        return Events(*(event.sum(0) for event in events)) if self.average == "micro" else events
+        return Events(*(picked(self, event) for event in events))
 
 
 @spec

@@ -14,7 +14,7 @@ from streammetrics._jax import float_dtype
 from streammetrics._metric import Metric
 from streammetrics._spec import spec
 from streammetrics._tasks import Binary, Multiclass, Multilabel, check_task, ranked
-from streammetrics.metrics._averages import divided
+from streammetrics.metrics._averages import divided, picked
 from streammetrics.metrics._histograms import ratio
 from streammetrics.statistics._calibration import BINNINGS, POINT, check_bin_count
 from streammetrics.statistics._histograms import check_size
@@ -182,11 +182,6 @@ class OfClassConfidences(Calibration):
     def statistic(self) -> statistics.CalibrationCounts:
         return statistics.CalibrationCounts(ranked(self.task), self.bins, squares=self.squares)
 
-    def picked(self, counts: Any) -> Any:
-        if self.class_id is not None:
-            return counts[self.class_id]
-        return counts.sum(0) if self.average == "micro" else counts
-
 
 @spec
 class CalibrationRatio(OfClassConfidences):
@@ -201,8 +196,8 @@ class CalibrationRatio(OfClassConfidences):
     """
 
     def read(self, counts: Mapping[str, Any]) -> Array:
-        expected = self.picked(sums_of(self.task, counts["confidence"])).sum((-2, -1)).to_float()
-        return ratio(expected, self.picked(counts["cells"])[..., 1, :].sum(-1).to_float())
+        expected = picked(self, sums_of(self.task, counts["confidence"])).sum((-2, -1)).to_float()
+        return ratio(expected, picked(self, counts["cells"])[..., 1, :].sum(-1).to_float())
 
 
 @spec
@@ -225,8 +220,8 @@ class BrierDecomposition(OfClassConfidences):
     squares = True
 
     def read(self, counts: Mapping[str, Any]) -> dict[str, Array]:
-        cells = self.picked(counts["cells"])
-        sums, squares = (self.picked(sums_of(self.task, counts[name])) for name in ("confidence", "squares"))
+        cells = picked(self, counts["cells"])
+        sums, squares = (picked(self, sums_of(self.task, counts[name])) for name in ("confidence", "squares"))
         bins = Bins(cells[..., 0, :], cells[..., 1, :], sums.sum(-2))
         n, y, p, sure = (DoubleFloat.of(x) for x in (bins.size, bins.right, bins.confidence, sums[..., 1, :]))
         size, every = n.to_float(), n.sum(-1).to_float()

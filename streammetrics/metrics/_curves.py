@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from streammetrics._spec import spec
+from streammetrics.metrics._averages import picked
 from streammetrics.metrics._histograms import Cut, ratio
 
 
@@ -121,7 +122,7 @@ class ScoreDistribution(Cut):
     """
 
     def read(self, counts: Mapping[str, Any]) -> dict[str, Any]:
-        cells, layout = self.picked(counts["cells"]), self.statistic.layout
+        cells, layout = picked(self, counts["cells"]), self.statistic.layout
         negative, positive = (cells[..., target, :] for target in (0, 1))
         if self.task.weighted:
             negative, positive = negative.to_float(), positive.to_float()

@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from streammetrics._layouts import Cuts
 from streammetrics._metric import Metric
 from streammetrics._spec import spec
 from streammetrics._tasks import Binary, check_task, ranked
-from streammetrics.metrics._averages import AVERAGES, DEFAULT, Events, divided, total
+from streammetrics.metrics._averages import AVERAGES, DEFAULT, Events, divided, picked, total
 from streammetrics.statistics._histograms import check_bins, check_size
 
 
@@ -154,23 +154,13 @@ class OfScores(Binned):
     def statistic(self) -> statistics.ScoreCounts:
         return statistics.ScoreCounts(ranked(self.task), self.bins, self.score_range, self.ties)
 
-    @property
-    def is_micro(self) -> bool:
-        return self.average == "micro" and not isinstance(self.task, Binary)
-
-    def picked(self, values: Any, together: Callable[[Any], Any] = lambda counts: counts.sum(0)) -> Any:
-        """Of `Binary`, of one class or of all together (2, B); (C, 2, B) of each."""
-        if self.class_id is not None:
-            return values[self.class_id]
-        return together(values) if self.is_micro else values
-
     def histogram(self, counts: Mapping[str, Any]) -> Histogram:
         """What is read, of all that is counted."""
-        cells = self.picked(counts["cells"])
+        cells = picked(self, counts["cells"])
         extrema = None
         if "least" in counts:
-            least = self.picked(counts["least"], lambda scores: jnp.nanmin(scores, 0))
-            greatest = self.picked(counts["greatest"], lambda scores: jnp.nanmax(scores, 0))
+            least = picked(self, counts["least"], lambda scores: jnp.nanmin(scores, 0))
+            greatest = picked(self, counts["greatest"], lambda scores: jnp.nanmax(scores, 0))
             extrema = [(least[..., target, :], greatest[..., target, :]) for target in (0, 1)]
         exact = self.statistic.layout.exact
         return histogram(cells[..., 0, :], cells[..., 1, :], extrema, exact, unit_of(self.task, counts))
@@ -217,7 +207,7 @@ class Area(OfScores):
         """The value and its bounds; those of an average are the averages of the bounds."""
         histogram = self.histogram(counts)
         each = self.measured(histogram)
-        if self.class_id is not None or self.is_micro or self.average is None or isinstance(self.task, Binary):
+        if self.class_id is not None or self.average in (None, "micro") or isinstance(self.task, Binary):
             return each
         share = histogram.positives if self.average == "weighted" else jnp.ones_like(each.value)
         return mean_where_defined(each, share)

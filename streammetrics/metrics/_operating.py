@@ -60,7 +60,11 @@ class Best(Cut):
         return value
 
     def read(self, counts: Mapping[str, Any]) -> dict[str, Any]:
-        value, second = self.rank(self.histogram(counts).above)
+        return self.best(self.histogram(counts))
+
+    def best(self, histogram: Histogram) -> dict[str, Any]:
+        """The value and its threshold."""
+        value, second = self.rank(histogram.above)
         value = jnp.where(self.cuts.reachable, value, -jnp.inf)
         best = jnp.max(value, -1, keepdims=True)
         # Of equal cuts the first: its threshold is just below the last score that is predicted positive.
@@ -103,7 +107,7 @@ class Constrained(Best):
         lower, upper = jnp.where(sure > -jnp.inf, sure, 0), jnp.where(most > -jnp.inf, most, jnp.nan)
         # Where no cut between bins reaches the rate, one inside of a bin may: only the upper bound is known.
         bounds = Estimate(jnp.where(jnp.isnan(upper), jnp.nan, lower), lower, upper).within()
-        return Estimate(self.read(counts)["value"], bounds.lower, bounds.upper)
+        return Estimate(self.best(histogram)["value"], bounds.lower, bounds.upper)
 
 
 def inside(histogram: Histogram) -> Events:

@@ -12,7 +12,7 @@ from streammetrics._layouts import Layout, layout_of
 from streammetrics._rows import greatest, total, widened
 from streammetrics._spec import spec
 from streammetrics._statistic import Add
-from streammetrics._tasks import NAN, Binary, Multiclass, Read
+from streammetrics._tasks import NAN, Multiclass, Read
 from streammetrics.accumulators import Accumulator, Count, Sum
 from streammetrics.statistics._classes import in_table, table
 from streammetrics.statistics._predictions import Predictions
@@ -56,7 +56,7 @@ class CalibrationCounts(Predictions):
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the cells: of each class or label, by outcome, in bins."""
-        classes = () if self.top or isinstance(self.task, Binary) else (self.task.classes,)
+        classes = () if self.top else self.class_axis
         return (*classes, 2, self.layout.size if self.binning == "mass" else self.bins)
 
     @property

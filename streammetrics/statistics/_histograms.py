@@ -12,7 +12,7 @@ from streammetrics._layouts import EXACT, FEWEST, MOST, TINY, Layout, layout_of
 from streammetrics._rows import greatest, total, widened
 from streammetrics._spec import spec
 from streammetrics._statistic import Add
-from streammetrics._tasks import NAN, Binary, Multiclass, Read
+from streammetrics._tasks import NAN, Multiclass, Read
 from streammetrics.accumulators import Accumulator, Maximum, Minimum
 from streammetrics.statistics._classes import in_table, table
 from streammetrics.statistics._predictions import Predictions
@@ -46,8 +46,7 @@ class ScoreCounts(Predictions):
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the cells: of each class or label, by target, in bins."""
-        classes = () if isinstance(self.task, Binary) else (self.task.classes,)
-        return (*classes, 2, self.layout.size)
+        return (*self.class_axis, 2, self.layout.size)
 
     @property
     def accumulators(self) -> dict[str, Accumulator]:

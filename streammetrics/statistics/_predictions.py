@@ -6,7 +6,7 @@ from jax import Array
 
 from streammetrics._spec import spec
 from streammetrics._statistic import Statistic
-from streammetrics._tasks import REASONS, check_task
+from streammetrics._tasks import REASONS, Binary, check_task
 
 
 @spec
@@ -29,6 +29,11 @@ class Predictions(Statistic):
     @property
     def reads(self) -> tuple[str, ...]:
         return (self.task.predictions, self.task.targets)
+
+    @property
+    def class_axis(self) -> tuple[int, ...]:
+        """The axis of what is counted for each class or label: of `Binary` there is none."""
+        return () if isinstance(self.task, Binary) else (self.task.classes,)
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from streammetrics import _checks
 from streammetrics._rows import greatest, widened
 from streammetrics._spec import spec
 from streammetrics._statistic import Add
-from streammetrics._tasks import NAN, Binary, Multiclass, check_thresholds, cut
+from streammetrics._tasks import NAN, Multiclass, check_thresholds, cut
 from streammetrics.accumulators import Accumulator
 from streammetrics.statistics._classes import in_table, table
 from streammetrics.statistics._predictions import Predictions
@@ -34,8 +34,7 @@ class ThresholdCounts(Predictions):
 
     @property
     def accumulators(self) -> dict[str, Accumulator]:
-        classes = () if isinstance(self.task, Binary) else (self.task.classes,)
-        return {"cells": table(self.task, (*classes, 2, len(self.thresholds) + 1))}
+        return {"cells": table(self.task, (*self.class_axis, 2, len(self.thresholds) + 1))}
 
     def observe(self, **batch: Any) -> tuple[dict[str, Add], dict[str, Array]]:
         task = self.task
