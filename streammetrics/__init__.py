@@ -12,6 +12,7 @@ from streammetrics._statistic import Add, Statistic
 from streammetrics._tasks import Binary, Multiclass, Multilabel
 from streammetrics._uint64 import UInt64
 from streammetrics.bounds import Bounds, bounds
+from streammetrics.evaluation import accumulate, evaluate
 from streammetrics.intervals import Interval, interval
 from streammetrics.metrics import (
     AUROC,
@@ -86,7 +87,9 @@ from streammetrics.metrics import (
     TopKAccuracy,
     Variance,
 )
-from streammetrics.serialization import from_bytes, to_bytes
+from streammetrics.processes import merge_processes
+from streammetrics.serialization import from_bytes, load, save, to_bytes
+from streammetrics.sharding import Sharded
 
 __version__ = "0.1.0"
 
@@ -164,6 +167,7 @@ __all__ = [
     "RootMeanSquaredError",
     "ScoreDistribution",
     "SensitivityAtSpecificity",
+    "Sharded",
     "Specificity",
     "SpecificityAtSensitivity",
     "StatScores",
@@ -175,17 +179,22 @@ __all__ = [
     "TopKAccuracy",
     "UInt64",
     "Variance",
+    "accumulate",
     "accumulators",
     "all_merge",
     "bounds",
     "classification_report",
+    "evaluate",
     "fold",
     "format_report",
     "from_bytes",
     "interval",
+    "load",
     "merge",
+    "merge_processes",
     "pad",
     "plain",
+    "save",
     "spec",
     "statistics",
     "to_bytes",

@@ -1,6 +1,6 @@
 """`pad` for batches, and `plain` for values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,11 +11,12 @@ from streammetrics import _checks
 from streammetrics._wide import Wide
 
 
-def pad(batch: Mapping[str, Any], size: int, weights: str = "weights") -> dict[str, Any]:
+def pad(batch: Mapping[str, Any], size: int, weights: str | Sequence[str] = "weights") -> dict[str, Any]:
     """The batch padded with zeros to `size` rows, with weights that say which rows are real.
 
     Every entry has the rows as its leading axis; existing weights are kept and padded with 0. numpy stays numpy. So a
-    last, smaller batch has the shape of the others: nothing recompiles, and no row is dropped.
+    last, smaller batch has the shape of the others: nothing recompiles, and no row is dropped. A collection whose
+    metrics read their weights under several names takes all of them as `weights`.
 
     Raises `ValueError` for entries of different numbers of rows, or of more than `size`.
 
@@ -32,14 +33,16 @@ def pad(batch: Mapping[str, Any], size: int, weights: str = "weights") -> dict[s
     (count,) = rows
     if count is None or count > size:
         raise ValueError(f"pad: the batch has {count} rows, but must have at most {size}")
-    if weights not in arrays:
-        arrays[weights] = np.ones(count, bool)
+    for name in [weights] if isinstance(weights, str) else weights:
+        arrays.setdefault(name, np.ones(count, bool))
 
-    def padded(array: Any) -> Any:
-        library = jnp if isinstance(array, Array) else np
-        return library.pad(array, [(0, size - count)] + [(0, 0)] * (array.ndim - 1))
+    return {name: padded(array, size) for name, array in arrays.items()}
 
-    return {name: padded(array) for name, array in arrays.items()}
+
+def padded(array: Any, size: int) -> Any:
+    """The array with zeros after its rows, so that it has `size`; numpy stays numpy."""
+    library = jnp if isinstance(array, Array) else np
+    return library.pad(array, [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1))
 
 
 def plain(values: Any) -> Any:

@@ -69,10 +69,11 @@ def names(given: Mapping[str, Any], reads: Sequence[str], accepts: Sequence[str]
 
 def entries(batch: Mapping[str, Any]) -> dict[str, Array]:
     """The batch as arrays JAX can take as they are; what 32 bits cannot hold is refused, not rounded or wrapped."""
-    return {name: _entry(name, value) for name, value in batch.items()}
+    return {name: entry(name, value) for name, value in batch.items()}
 
 
-def _entry(name: str, value: Any) -> Any:
+def entry(name: str, value: Any) -> Any:
+    """One entry of a batch as such an array."""
     if isinstance(value, Array):
         if value.dtype.kind == "c":
             refuse(TypeError, f"{name} has dtype {value.dtype}, but must be boolean, integer or floating")
@@ -110,7 +111,8 @@ def unsharded(batch: Mapping[str, Array]) -> None:
             refuse(
                 ValueError,
                 f"{name} is sharded over the mesh axes {listed(axes)}, but a plain update takes the rows of one "
-                f"device; update inside jax.shard_map with init(axis_name={axes[0]!r})",
+                "device; update through Sharded(metric, mesh), or inside jax.shard_map with "
+                f"init(axis_name={axes[0]!r})",
             )
 
 

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import Tracer
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 Axes = str | tuple[str, ...]
 
@@ -46,7 +48,33 @@ def explicit_axes(array: Any) -> tuple[str, ...]:
     """The axes of an Explicit mesh over which an array's type says that it is sharded."""
     sharding = getattr(jax.typeof(array), "sharding", None)
     entries = getattr(getattr(sharding, "spec", None), "__iter__", tuple)()
-    return tuple(str(entry) for entry in entries if entry is not None)
+    return tuple(axis for entry in entries if entry is not None for axis in axes_of(entry))
+
+
+def resharded(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
+    """The arrays spread over a mesh; under a trace Auto axes are a wish to the compiler, Explicit ones a type."""
+    sharding = NamedSharding(mesh, spec)
+    if not is_traced(tree):
+        return jax.device_put(tree, sharding)
+    if AxisType.Explicit in mesh.axis_types:
+        return jax.sharding.reshard(tree, sharding)
+    return lax.with_sharding_constraint(tree, sharding)
+
+
+def sliceable(tree: Any) -> Any:
+    """The tree with every array that is sharded over an Explicit mesh whole on each device."""
+
+    def whole(array: Any) -> Any:
+        if not explicit_axes(array):
+            return array
+        return jax.sharding.reshard(array, NamedSharding(jax.typeof(array).sharding.mesh, PartitionSpec()))
+
+    return jax.tree.map(whole, tree)
+
+
+def local(tree: Any) -> Any:
+    """The arrays on the default device of this process, free to mix with any others; waits for them."""
+    return jax.tree.map(jnp.asarray, jax.device_get(tree))
 
 
 def is_traced(tree: Any) -> bool:

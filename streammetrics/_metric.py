@@ -94,8 +94,7 @@ class Metric(ABC):
         and with its device sync, it cannot be: there it means `"nan"`. `"nan"`: floating values whose own statistic saw
         such examples are NaN. `"ignore"`: the value of the others.
         """
-        if on_invalid not in MODES:
-            raise ValueError(f"{self!r}: on_invalid is {on_invalid!r}, but must be 'raise', 'nan' or 'ignore'")
+        check_mode(self, on_invalid)
         _state.check(state, self, _statistic(self))
         if is_traced(state):
             return _thawed(_read(self, state, on_invalid != "ignore"))
@@ -123,6 +122,12 @@ class Metric(ABC):
                 batch = {**dict(zip(reads, args, strict=False)), **batch}
             _checks.names(batch, *_names(self))
             return _checks.entries(batch)
+
+
+def check_mode(who: object, on_invalid: str) -> None:
+    """What happens where examples could not be counted must be one of three things."""
+    if on_invalid not in MODES:
+        raise ValueError(f"{who!r}: on_invalid is {on_invalid!r}, but must be 'raise', 'nan' or 'ignore'")
 
 
 @spec
@@ -156,8 +161,12 @@ def _statistic(metric: Metric) -> AnyStatistic:
 def _names(metric: Metric) -> tuple[tuple[str, ...], tuple[str, ...]]:
     counted = members(_statistic(metric))
     reads = tuple(dict.fromkeys(name for member in counted for name in member.reads))
-    weights = dict.fromkeys(member.weights for member in counted)
-    return reads, reads + tuple(name for name in weights if name not in reads)
+    return reads, reads + tuple(name for name in weights_of(metric) if name not in reads)
+
+
+def weights_of(metric: Metric) -> tuple[str, ...]:
+    """The names under which a metric takes weights: each of its statistics by one."""
+    return tuple(dict.fromkeys(member.weights for member in members(_statistic(metric))))
 
 
 @functools.lru_cache(maxsize=4096)

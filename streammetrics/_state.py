@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from streammetrics._jax import Axes, axes_of, is_traced, tracks_varying, varying
+from streammetrics._jax import Axes, axes_of, is_traced, sliceable, tracks_varying, varying
 from streammetrics._statistic import AnyStatistic, Joint, accumulators_of, layout, members, seen_of
 from streammetrics.accumulators import Accumulator
 from streammetrics.accumulators._base import SLOTS_LIMIT, Slotted, merge_all
@@ -33,19 +33,23 @@ class State:
     @property
     def examples(self) -> Any:
         """How many valid examples were counted: a `UInt64`, or one by statistic for a collection."""
-        counts = seen_of(self.statistic).decode(self.seen)
+        counts = self._seen("examples")
         return self._by_member({m: counts[place.seen.start] for m, place in layout(self.statistic).items()})
 
     @property
     def invalid(self) -> Any:
         """How many examples could not be counted: a `UInt64` by reason; for a collection, such a dict by statistic."""
-        counts = seen_of(self.statistic).decode(self.seen)
+        counts = self._seen("invalid")
         return self._by_member(
             {
                 member: {reason: counts[place.seen.start + 1 + i] for i, reason in enumerate(place.reasons)}
                 for member, place in layout(self.statistic).items()
             }
         )
+
+    def _seen(self, name: str) -> Any:
+        check(self, f"State.{name}", self.statistic)
+        return seen_of(self.statistic).decode(self.seen)
 
     def _by_member(self, values: dict[Any, Any]) -> Any:
         if not isinstance(self.statistic, Joint):
@@ -144,7 +148,7 @@ def fold(state: State) -> State:
     extra = extra_axes(state)
     if extra is None or extra < 1:
         raise ValueError(f"fold: the state {state!r} has no extra leading axis to merge along")
-    return _fold(state)
+    return _fold(sliceable(state))
 
 
 def all_merge(state: State, axis_name: Axes) -> State:
@@ -213,8 +217,8 @@ def check(state: Any, who: object, statistic: AnyStatistic) -> None:
         raise ValueError(f"{who}: the state's arrays have the shapes {shapes}, which are not those of its statistic")
     if extra:
         raise ValueError(
-            f"{who}: the state has {extra} extra leading axis, of {np.shape(state.seen)[0]} states; "
-            "merge them first with fold(state), or inside pmap with all_merge(state, axis_name)"
+            f"{who}: the state has {extra} extra leading axis, of {np.shape(state.seen)[0]} states; merge them first "
+            "with fold(state), with merged(state) of a Sharded, or inside pmap with all_merge(state, axis_name)"
         )
     if any(
         isinstance(array, Array)
@@ -223,4 +227,4 @@ def check(state: Any, who: object, statistic: AnyStatistic) -> None:
         and not array.is_fully_replicated
         for _, array in arrays(state)
     ):
-        raise ValueError(f"{who}: the state is spread over processes; merge it first with all_merge(state, axis_name)")
+        raise ValueError(f"{who}: the state is spread over processes; merge it first with merged(state) of its Sharded")

@@ -1,16 +1,14 @@
-"""States as bytes: versioned, checksummed, self-describing, and read without importing or unpickling anything.
+"""States as bytes and files: versioned, checksummed, self-describing, read without importing or unpickling anything.
 
-The layout: `SMET`, the version (uint16), the length of the header (uint32), the header, the arrays one after another,
-and the SHA-256 of all that. Numbers are little-endian. The header is JSON: the statistic as nested specifications, and
-the name, dtype and shape of each array.
+The header holds the statistic as nested specifications, and the name, dtype and shape of each array; the arrays follow
+one after another, little-endian.
 """
 
 import dataclasses
-import hashlib
-import json
 import math
-import struct
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,13 +16,11 @@ import numpy as np
 from jax import Array
 
 from streammetrics import _state, _statistic, _tasks, accumulators, statistics
+from streammetrics._container import Kind, seal, unseal, write
 from streammetrics._spec import contents, is_spec, rebuild
 from streammetrics._state import State
 
-MAGIC = b"SMET"
-VERSION = 1
-_HEAD = struct.Struct("<4sHI")
-_DIGEST = hashlib.sha256().digest_size
+STATE = Kind(b"SMET", 1, "a state")
 
 
 def to_bytes(state: State) -> bytes:
@@ -43,9 +39,8 @@ def to_bytes(state: State) -> bytes:
     _state.check(state, "to_bytes", state.statistic)
     arrays = {key: _little(array) for key, array in sorted(state.data.items())} | {"seen": _little(state.seen)}
     described = [{"name": key, "dtype": array.dtype.str, "shape": array.shape} for key, array in arrays.items()]
-    header = json.dumps({"statistic": _described(state.statistic), "arrays": described}, separators=(",", ":")).encode()
-    body = b"".join([_HEAD.pack(MAGIC, VERSION, len(header)), header, *(array.tobytes() for array in arrays.values())])
-    return body + hashlib.sha256(body).digest()
+    header = {"statistic": _described(state.statistic), "arrays": described}
+    return seal(STATE, header, [array.tobytes() for array in arrays.values()])
 
 
 def from_bytes(data: bytes, known: Iterable[type] = ()) -> State:
@@ -55,24 +50,46 @@ def from_bytes(data: bytes, known: Iterable[type] = ()) -> State:
     or unpickled. Raises `ValueError` for bytes that are truncated, altered, foreign, of a newer version, or of a
     specification that is not known.
     """
-    if len(data) < _HEAD.size or data[:4] != MAGIC:
-        raise ValueError("from_bytes: the bytes do not begin as those of to_bytes do; they are not a state's")
-    _, version, length = _HEAD.unpack_from(data)
-    if version > VERSION:
-        raise ValueError(
-            f"from_bytes: the bytes are of version {version}, but this library reads up to version {VERSION}"
-        )
-    body, digest = data[:-_DIGEST], data[-_DIGEST:]
-    if len(data) < _HEAD.size + length + _DIGEST or hashlib.sha256(body).digest() != digest:
-        raise ValueError("from_bytes: the bytes are truncated or altered; their checksum does not match")
-    header = json.loads(body[_HEAD.size : _HEAD.size + length])
-    statistic = _specified(header["statistic"], _known(known))
-    arrays = _arrays(header["arrays"], body[_HEAD.size + length :])
+    return _read(data, known, "from_bytes")
+
+
+def save(path: str | os.PathLike[str], state: State) -> None:
+    """A state in a file, as `to_bytes` writes it: the file is there whole, or as it was before.
+
+    Of several processes each saves its own file. Raises as `to_bytes` does, and `OSError` where the file cannot be
+    written.
+
+    >>> import tempfile
+    >>> import streammetrics as sm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sm.save(f"{folder}/loss.sm", sm.Mean("loss").tally(loss=[1.0, 2.0]))
+    ...     int(sm.load(f"{folder}/loss.sm").examples)
+    2
+    """
+    write(path, to_bytes(state))
+
+
+def load(path: str | os.PathLike[str], known: Iterable[type] = ()) -> State:
+    """The state that `save` wrote; raises as `from_bytes` does, naming the file."""
+    return _read(Path(path).read_bytes(), known, f"load: {os.fspath(path)}")
+
+
+def specifications(value: Any) -> set[type]:
+    """The classes of all specifications in a value: what `known` must hold to read it back."""
+    if isinstance(value, tuple):
+        return set().union(*map(specifications, value))
+    return {type(value)}.union(*map(specifications, contents(value).values())) if is_spec(value) else set()
+
+
+def _read(data: bytes, known: Iterable[type], who: str) -> State:
+    header, body = unseal(STATE, data, who)
+    statistic = _specified(header["statistic"], _known(known, who), who)
+    arrays = _arrays(header["arrays"], body)
     state = State(statistic, {key: arrays[key] for key in arrays if key != "seen"}, arrays["seen"])
-    _state.check(state, "from_bytes", statistic)
+    _state.check(state, who, statistic)
     dtypes = {array.dtype == accumulator.dtype for accumulator, array in _state.arrays(state)}
     if dtypes != {True}:
-        raise ValueError(f"from_bytes: the arrays of {statistic!r} have other dtypes than it says")
+        raise ValueError(f"{who}: the arrays of {statistic!r} have other dtypes than it says")
     return state
 
 
@@ -103,9 +120,9 @@ def _described(value: Any) -> Any:
     return value
 
 
-def _specified(value: Any, known: dict[str, type]) -> Any:
+def _specified(value: Any, known: dict[str, type], who: str) -> Any:
     if isinstance(value, list):
-        return tuple(_specified(entry, known) for entry in value)
+        return tuple(_specified(entry, known, who) for entry in value)
     if not isinstance(value, dict):
         return value
     if "float" in value:
@@ -113,19 +130,19 @@ def _specified(value: Any, known: dict[str, type]) -> Any:
     name, fields = value["spec"], value["fields"]
     if name not in known:
         raise ValueError(
-            f"from_bytes: the state is of {name!r}, which is no specification of this library; "
-            f"pass its class as from_bytes(data, known=({name},))"
+            f"{who}: the state is of {name!r}, which is no specification of this library; "
+            f"pass its class as known=({name},)"
         )
     cls = known[name]
     if unknown := sorted(set(fields) - {field.name for field in dataclasses.fields(cls)}):
-        raise ValueError(f"from_bytes: {name} has no field {unknown[0]!r} here; the bytes are of another version of it")
-    return rebuild(cls, {field: _specified(entry, known) for field, entry in fields.items()})
+        raise ValueError(f"{who}: {name} has no field {unknown[0]!r} here; the bytes are of another version of it")
+    return rebuild(cls, {field: _specified(entry, known, who) for field, entry in fields.items()})
 
 
-def _known(more: Iterable[type]) -> dict[str, type]:
+def _known(more: Iterable[type], who: str) -> dict[str, type]:
     own = [getattr(module, name) for module in (accumulators, statistics) for name in module.__all__]
     classes = {cls.__name__: cls for cls in (*own, *_tasks.TASKS, _statistic.Joint)}
     for cls in more:
         if classes.setdefault(cls.__name__, cls) is not cls:
-            raise ValueError(f"from_bytes: {cls.__name__} is also the name of another specification")
+            raise ValueError(f"{who}: {cls.__name__} is also the name of another specification")
     return classes

@@ -212,8 +212,8 @@ def test_explicitly_sharded_rows_are_refused_by_a_plain_update() -> None:
 def test_a_state_that_was_not_merged_is_refused_by_compute() -> None:
     apart = jax.pmap(lambda loss: LOSS.tally(loss=loss))(jnp.asarray(LOSSES.reshape(8, 2)))
     message = (
-        "Mean(entry='loss'): the state has 1 extra leading axis, of 8 states; merge them first with fold(state), or "
-        "inside pmap with all_merge(state, axis_name)"
+        "Mean(entry='loss'): the state has 1 extra leading axis, of 8 states; merge them first with fold(state), "
+        "with merged(state) of a Sharded, or inside pmap with all_merge(state, axis_name)"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         LOSS.compute(apart)

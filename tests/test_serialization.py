@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import struct
 
 import numpy as np
@@ -27,7 +28,7 @@ def test_infinite_fields_come_back() -> None:
 
 @pytest.mark.parametrize("size", [0, 3, 10, 100, len(DATA) - 1])
 def test_truncated_bytes_are_refused(size: int) -> None:
-    with pytest.raises(ValueError, match=r"from_bytes: the bytes (are truncated|do not begin)"):
+    with pytest.raises(ValueError, match=r"from_bytes: the bytes (are truncated|begin with)"):
         sm.from_bytes(DATA[:size])
 
 
@@ -40,7 +41,10 @@ def test_any_altered_byte_is_refused() -> None:
 
 
 def test_foreign_bytes_are_refused() -> None:
-    with pytest.raises(ValueError, match="do not begin as those of to_bytes do; they are not a state's"):
+    with pytest.raises(
+        ValueError,
+        match=re.escape(r"from_bytes: the bytes begin with b'\x80\x05so', but those of a state begin with b'SMET'"),
+    ):
         sm.from_bytes(b"\x80\x05something pickled, or a picture")
 
 
