@@ -1,10 +1,12 @@
-"""What tests share: how states are compared, and how batches are cut."""
+"""What tests share: how states are compared, how batches are cut, and meshes."""
 
+import re
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from jax.sharding import AxisType, Mesh
 
 import streammetrics as sm
 from streammetrics._state import arrays
@@ -26,6 +28,20 @@ def assert_same(a: sm.State, b: sm.State, exact: bool = False, seen: bool = True
             for x, y in zip(*decoded, strict=True):
                 # Centred products are held to about 1e-10; sums of the catalogue's values are of size 100.
                 np.testing.assert_allclose(np.asarray(x), np.asarray(y), rtol=1e-9, atol=1e-10)
+
+
+each_mesh = pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
+
+
+def mesh_of(kind: AxisType, **axes: int) -> Mesh:
+    """A mesh of the first host devices."""
+    return jax.make_mesh(tuple(axes.values()), tuple(axes), axis_types=(kind,) * len(axes))
+
+
+def collectives(compiled: Any) -> list[str]:
+    """The collective operations of a compiled program."""
+    kinds = r"\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(-start)?\("
+    return [match[0] for match in re.findall(kinds, compiled.as_text())]
 
 
 def _is_wide(value: Any) -> bool:

@@ -8,24 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 import streammetrics as sm
 from streammetrics.accumulators import _base
 from tests.catalogue import COUNTED, ROWS, Case
-from tests.support import assert_same, each
+from tests.support import assert_same, collectives, each, each_mesh, mesh_of
 
 DEVICES = 8
-COLLECTIVES = r"\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(-start)?\("
 
 each_statistic = each(COUNTED)
-each_mesh = pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
 COLLECTION = next(case for case in COUNTED if case.name == "collection")
-
-
-def mesh_of(kind: AxisType) -> Mesh:
-    return jax.make_mesh((DEVICES,), ("data",), axis_types=(kind,))
 
 
 def batches(case: Case) -> tuple[dict[str, Any], sm.State]:
@@ -33,10 +27,6 @@ def batches(case: Case) -> tuple[dict[str, Any], sm.State]:
     each = [case.batch(seed) for seed in range(DEVICES)]
     state = sm.merge(*(case.metric.tally(**batch) for batch in each))
     return {name: np.stack([batch[name] for batch in each]) for name in each[0]}, state
-
-
-def collectives(compiled: Any) -> list[str]:
-    return [match[0] for match in re.findall(COLLECTIVES, compiled.as_text())]
 
 
 @each_statistic
@@ -56,7 +46,7 @@ def test_pmap_updates_apart_and_merges_once(case: Case) -> None:
 
 @each_mesh
 def test_a_mixed_collection_scans_inside_shard_map_and_is_merged_by_one_all_reduce(kind: AxisType) -> None:
-    case, mesh = COLLECTION, mesh_of(kind)
+    case, mesh = COLLECTION, mesh_of(kind, data=DEVICES)
     stacked, whole = batches(case)
     split = {name: value.reshape(DEVICES, 2, ROWS // 2, *value.shape[2:]) for name, value in stacked.items()}
 
@@ -77,7 +67,7 @@ def test_a_mixed_collection_scans_inside_shard_map_and_is_merged_by_one_all_redu
 
 @each_mesh
 def test_an_update_has_no_collective(kind: AxisType) -> None:
-    case, mesh = COLLECTION, mesh_of(kind)
+    case, mesh = COLLECTION, mesh_of(kind, data=DEVICES)
     stacked, whole = batches(case)
 
     def update(batch: dict[str, Any]) -> sm.State:
@@ -94,7 +84,7 @@ def test_an_update_has_no_collective(kind: AxisType) -> None:
 
 
 def in_shard_map(function: Any, batch: Any, **options: Any) -> Any:
-    mesh = mesh_of(AxisType.Auto)
+    mesh = mesh_of(AxisType.Auto, data=DEVICES)
     return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=P("data"), out_specs=P(), **options))(batch)
 
 
@@ -153,7 +143,7 @@ def test_values_are_read_inside_shard_map() -> None:
 
 @each_mesh
 def test_a_histogram_is_read_inside_shard_map_after_one_all_reduce(kind: AxisType) -> None:
-    metric, mesh = sm.AUROC(sm.Binary("probabilities"), ties=True), mesh_of(kind)
+    metric, mesh = sm.AUROC(sm.Binary("probabilities"), ties=True), mesh_of(kind, data=DEVICES)
     rng = np.random.default_rng(0)
     scores, true = rng.random(64).astype(np.float32), rng.integers(0, 2, 64, np.int32)
 
@@ -178,7 +168,7 @@ def test_a_histogram_is_read_inside_shard_map_after_one_all_reduce(kind: AxisTyp
 
 
 def test_a_mesh_of_two_axes_merges_over_either_or_both() -> None:
-    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+    mesh = mesh_of(AxisType.Auto, data=4, model=2)
 
     def both(loss: Any) -> sm.State:
         return sm.all_merge(LOSS.tally(loss=loss), ("data", "model"))
@@ -201,7 +191,7 @@ def test_large_float_states_fold_by_permutation(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_explicitly_sharded_rows_are_refused_by_a_plain_update() -> None:
-    mesh = mesh_of(AxisType.Explicit)
+    mesh = mesh_of(AxisType.Explicit, data=DEVICES)
     placed = jax.device_put(LOSSES, jax.NamedSharding(mesh, P("data")))
     with pytest.raises(
         ValueError, match="loss is sharded over the mesh axes data, but a plain update takes the rows of"
