@@ -19,8 +19,8 @@ REMEMBERED = 16  # batches, by which a source is known again
 class Log:
     """How many batches were counted, their state, and the fingerprints of the first; in a file, where one is named.
 
-    As a context it writes the file when an error ends it. The file has the state of each device, so that a loop which
-    goes on adds as it would have without the break.
+    As a context it writes the file when an error ends it, and the error says so. The file has the state of each device,
+    so that a loop which goes on adds as it would have without the break.
     """
 
     def __init__(self, path: Path | None, every: int, run: Sharded) -> None:
@@ -69,8 +69,12 @@ class Log:
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is not None and self._path is not None and self.batches:
+        if error is None:
+            return
+        if self._path is not None and self.batches:
             self._write(self._path)
+        kept = f"{self._path} keeps them" if self._path is not None else "with checkpoint= a file would keep them"
+        error.add_note(f"accumulate: {self.batches} batches had been counted; {kept}")
 
     def _write(self, path: Path) -> None:
         host = jax.device_get(self.state)

@@ -123,6 +123,8 @@ def accumulate(
 
 def _spread(metric: Metric | Sharded) -> Sharded:
     """The metric over this process's devices."""
+    if not isinstance(metric, Metric | Sharded):
+        raise TypeError(f"accumulate: got {metric!r}, but a metric is due")
     run = metric if isinstance(metric, Sharded) else Sharded(metric, Mesh(np.array(jax.local_devices()), ("rows",)))
     if any(device.process_index != jax.process_index() for device in run.mesh.devices.flat):
         raise ValueError(f"accumulate: {run!r} has devices of other processes, but must have those of this one only")
