@@ -4,7 +4,6 @@ import hashlib
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from streammetrics import _state
@@ -51,6 +50,8 @@ def merge_processes(state: State) -> State:
 
 def _agree(text: str) -> None:
     """All processes must have the same text; every one raises where they do not, and tells of two that differ."""
+    from jax.experimental import multihost_utils  # which `import jax` does not bring
+
     words = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32)
     digests = multihost_utils.process_allgather(words)
     differ = np.flatnonzero((digests != digests[0]).any(axis=1))

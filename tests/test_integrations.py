@@ -405,7 +405,7 @@ def test_the_import_brings_nothing_but_jax_and_the_standard_library() -> None:
     extra = set(printed(f"import streammetrics; {listing}").split()) - set(printed(f"import jax; {listing}").split())
     foreign = {name.split(".")[0] for name in extra} - set(sys.stdlib_module_names)
     assert foreign == {"streammetrics"}
-    assert not {f"streammetrics.{name}" for name in ("flax", "nnx", "optax", "beam", "plotting")} & extra
+    assert not {f"streammetrics.{name}" for name in ("flax", "nnx", "optax", "beam", "command", "plotting")} & extra
 
 
 def test_the_import_starts_no_backend_and_makes_no_array() -> None:
@@ -423,19 +423,21 @@ def test_the_library_works_where_only_jax_is_installed() -> None:
     program = """if True:
         import sys
 
+        OPTIONAL = {"apache_beam", "chex", "flax", "matplotlib", "optax", "orbax", "pyarrow", "scipy", "sklearn", "tqdm"}
+
         class Missing:
             def find_spec(self, name, path=None, target=None):
-                if name.split(".")[0] in {"flax", "optax", "orbax", "chex", "scipy", "sklearn", "matplotlib", "tqdm"}:
+                if name.split(".")[0] in OPTIONAL:
                     raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
         import jax  # which imports scipy where it finds it
         sys.meta_path.insert(0, Missing())
         import streammetrics as sm
-        print(float(sm.Maximum("loss")([1.0, 3.0])))
-        for name in ("flax", "nnx", "optax"):
+        print(float(sm.evaluate(sm.Maximum("loss"), [{"loss": [1.0, 3.0]}])))
+        for name in ("flax", "nnx", "optax", "beam"):
             try:
                 __import__(f"streammetrics.{name}")
             except ModuleNotFoundError as error:
                 print(name, error.name)
     """
-    assert printed(program).splitlines() == ["3.0", "flax flax", "nnx flax", "optax optax"]
+    assert printed(program).splitlines() == ["3.0", "flax flax", "nnx flax", "optax optax", "beam apache_beam"]

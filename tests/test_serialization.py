@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tests.catalogue import MeanProduct, Products
 METRIC = sm.Collection(accuracy=sm.Accuracy(sm.Binary("scores", threshold=float("inf"))), loss=sm.Mean("loss"))
 STATE = METRIC.tally(predictions=[0.5, 2.0], targets=[0, 1], loss=[1.0, 2.0])
 DATA = sm.to_bytes(STATE)
+GOLDEN = Path(__file__).parent / "data" / "state_v1.sm"
 
 
 def sealed(data: bytes) -> bytes:
@@ -79,6 +82,81 @@ def test_arrays_of_another_shape_or_dtype_are_refused() -> None:
         data = DATA[:6] + struct.pack("<I", len(text)) + text + DATA[10 + length :]
         with pytest.raises(ValueError, match=message):
             sm.from_bytes(sealed(data))
+
+
+def golden_state() -> sm.State:
+    """Three rows, 2^33 times: what version 1 wrote of it lies in a file."""
+    metric = sm.Collection(
+        accuracy=sm.Accuracy(sm.Binary("labels")),
+        mean=sm.Mean("loss"),
+        exact=sm.Mean("loss", exact=True),
+        largest=sm.Maximum("loss"),
+        ranked=sm.AUROC(sm.Binary("scores", predictions="loss", threshold=float("-inf")), bins=64),
+    )
+    state = metric.tally(predictions=[1, 0, 1], targets=[1, 1, 0], loss=[1.0, 2.0, 4.5])
+    for _ in range(33):
+        state = sm.merge(state, state)
+    return state
+
+
+def test_what_version_1_wrote_is_read_and_written_still() -> None:
+    data = GOLDEN.read_bytes()
+    assert sm.to_bytes(golden_state()) == data
+    state = sm.load(GOLDEN)
+    assert state.statistic == golden_state().statistic
+    assert sm.plain(state.examples)["ClassCounts"] == 3 * 2**33
+
+
+def test_the_layout_is_what_the_documentation_says() -> None:
+    """The golden file, read without the library; its numbers are derived by hand from the three rows."""
+    data = GOLDEN.read_bytes()
+    letters, version, length = struct.unpack_from("<4sHI", data)
+    assert (letters, version) == (b"SMET", 1)
+    assert hashlib.sha256(data[:-32]).digest() == data[-32:]
+    header, start, arrays = json.loads(data[10 : 10 + length]), 10 + length, {}
+    for each in header["arrays"]:
+        count = int(np.prod(each["shape"]))
+        arrays[each["name"]] = np.frombuffer(data, each["dtype"], count, start).reshape(each["shape"]).tolist()
+        start += 4 * count
+    assert start == len(data) - 32
+    assert [member["spec"] for member in header["statistic"]["fields"]["members"]][:2] == ["ClassCounts", "Extrema"]
+    # One of each kind but true negatives; 2^33 is 2 in the upper half.
+    assert arrays["ClassCounts.cells"] == [[[0, 0], [0, 0]], [[0, 2], [2, 2]]]
+    assert arrays["Moments.moments"] == [3 * 2.0**33, 0, 2.5, 0, 6.5 * 2.0**33, 0]  # weight, mean, squares about it
+    assert arrays["Extrema.maximum"] == [np.float32(4.5).view(np.uint32) | 2**31]
+    assert arrays["Extrema.minimum"] == [np.uint32(2**32 - 1) ^ (np.float32(1.0).view(np.uint32) | 2**31)]
+    assert sum(arrays["seen"][1]) == 5 * 3 * 2  # three examples of each of five statistics
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "state.sm"
+    sm.save(path, STATE)
+    sm.save(str(path), METRIC.init())
+    assert sm.to_bytes(sm.load(path)) == sm.to_bytes(METRIC.init())
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="no space left"):
+        sm.save(path, STATE)
+    assert sm.to_bytes(sm.load(path)) == sm.to_bytes(METRIC.init())
+    assert [file.name for file in tmp_path.iterdir()] == ["state.sm"]
+
+
+def broken(_: int) -> None:
+    raise OSError("no space left")
+
+
+def test_files_that_are_no_states_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "state.sm"
+    path.write_bytes(DATA[:-1])
+    with pytest.raises(ValueError, match=r"^load: .*state\.sm: the bytes are truncated or altered"):
+        sm.load(path)
+    path.write_bytes(sm.to_bytes(MeanProduct().init()))
+    with pytest.raises(ValueError, match=r"^load: .*state\.sm: the state is of 'Products', which is no specification"):
+        sm.load(path)
+    assert sm.load(path, known=(Products,)).statistic == Products()
+    with pytest.raises(FileNotFoundError):
+        sm.load(tmp_path / "none.sm")
+    with pytest.raises(TypeError, match="to_bytes: got bytes, but a State is due"):
+        sm.save(path, DATA)  # pyright: ignore[reportArgumentType]  # what is tested
 
 
 def test_unmerged_states_are_refused() -> None:
