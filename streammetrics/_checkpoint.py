@@ -69,9 +69,9 @@ class Log:
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if error is None:
+        if error is None or not self.batches:
             return
-        if self._path is not None and self.batches:
+        if self._path is not None:
             self._write(self._path)
         kept = f"{self._path} keeps them" if self._path is not None else "with checkpoint= a file would keep them"
         error.add_note(f"accumulate: {self.batches} batches had been counted; {kept}")

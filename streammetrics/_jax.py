@@ -1,5 +1,6 @@
 """What differs between the versions of JAX, and what JAX does not say in one word."""
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -51,14 +52,14 @@ def explicit_axes(array: Any) -> tuple[str, ...]:
     return tuple(axis for entry in entries if entry is not None for axis in axes_of(entry))
 
 
-def resharded(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
+def resharded(tree: Any, mesh: Mesh, specs: Any) -> Any:
     """The arrays spread over a mesh; under a trace Auto axes are a wish to the compiler, Explicit ones a type."""
-    sharding = NamedSharding(mesh, spec)
+    shardings = jax.tree.map(functools.partial(NamedSharding, mesh), specs)
     if not is_traced(tree):
-        return jax.device_put(tree, sharding)
+        return jax.device_put(tree, shardings)
     if AxisType.Explicit in mesh.axis_types:
-        return jax.sharding.reshard(tree, sharding)
-    return lax.with_sharding_constraint(tree, sharding)
+        return jax.sharding.reshard(tree, shardings)
+    return lax.with_sharding_constraint(tree, shardings)
 
 
 def sliceable(tree: Any) -> Any:

@@ -47,7 +47,7 @@ class Sharded:
             raise ValueError(f"Sharded: the mesh has no axis {unknown[0]!r}; it has {_checks.listed(mesh.axis_names)}")
         if not axes or len(set(axes)) < len(axes):
             raise ValueError(f"Sharded: axes is {axes}, but must name axes of the mesh, each once")
-        self.metric, self.mesh, self.axes = metric, mesh, axes
+        self.metric, self.mesh, self.axes, self.statistic = metric, mesh, axes, metric.statistic
 
     def __repr__(self) -> str:
         shape = dict(self.mesh.shape)
@@ -105,7 +105,7 @@ class Sharded:
         return _programs(self.metric, self.mesh, self.axes)
 
     def _check(self, state: Any) -> None:
-        statistic = self.metric.statistic
+        statistic = self.statistic
         if not isinstance(state, State) or state.statistic != statistic or _state.extra_axes(state) is None:
             _state.check(state, self, statistic)
         extra = _state.extra_axes(state)
@@ -129,13 +129,12 @@ class Sharded:
             names = weights_of(self.metric)
             for name in set(names) & (set(batch) - set(rows)):  # one weight for all rows, which padding has not
                 rows[name] = jnp.broadcast_to(batch[name], (count,))
-            whole = {name: resharded(array, self.mesh, PartitionSpec()) for name, array in rows.items()}
-            batch |= pad(whole, size, names)
+            batch |= pad(resharded(rows, self.mesh, PartitionSpec()), size, names)
         return self.placed(batch)
 
     def placed(self, tree: Any) -> Any:
         """A tree of arrays with their rows over the devices, which they must fill; what has no rows is on all."""
-        return jax.tree.map(lambda array: resharded(array, self.mesh, _over(self.axes, array)), tree)
+        return resharded(tree, self.mesh, _over(self.axes, tree))
 
 
 class Programs(NamedTuple):
@@ -156,12 +155,10 @@ def _programs(metric: Metric, mesh: Mesh, axes: tuple[str, ...]) -> Programs:
 
     @jax.jit
     def update(state: State, batch: dict[str, Array]) -> State:
-        specs = {name: _over(axes, array) for name, array in batch.items()}
-
         def one(state: State, batch: dict[str, Array]) -> State:
             return _stacked(metric.update(_own(state), **batch))
 
-        mapped = jax.shard_map(one, mesh=mesh, in_specs=(parts, specs), out_specs=parts)
+        mapped = jax.shard_map(one, mesh=mesh, in_specs=(parts, _over(axes, batch)), out_specs=parts)
         return mapped(resharded(state, mesh, parts), batch)
 
     @jax.jit
@@ -195,6 +192,6 @@ def _stacked(state: State) -> State:
     return jax.tree.map(lambda array: array[None], state)
 
 
-def _over(axes: tuple[str, ...], array: Any) -> PartitionSpec:
-    """Rows lie over the axes; what has no rows is everywhere."""
-    return PartitionSpec(axes) if np.ndim(array) else PartitionSpec()
+def _over(axes: tuple[str, ...], tree: Any) -> Any:
+    """How arrays lie on a mesh: their rows over the axes; what has no rows is everywhere."""
+    return jax.tree.map(lambda array: PartitionSpec(axes) if np.ndim(array) else PartitionSpec(), tree)
