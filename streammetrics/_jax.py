@@ -24,6 +24,18 @@ def axes_of(axis_name: Axes) -> tuple[str, ...]:
     return (axis_name,) if isinstance(axis_name, str) else tuple(axis_name)
 
 
+def bound(axis_name: Axes, who: object) -> tuple[str, ...]:
+    """The axis names as a tuple; `NameError` for one that `pmap` or `shard_map` has not bound here."""
+    for axis in axes_of(axis_name):
+        try:
+            lax.axis_index(axis)
+        except NameError:
+            raise NameError(
+                f"{who}: the axis {axis!r} is not bound here, but must be one of the pmap or shard_map around"
+            ) from None
+    return axes_of(axis_name)
+
+
 def varying(array: Any) -> frozenset[str]:
     """The mesh axes along which an array may differ between devices: known inside a checked `shard_map` only."""
     return jax.typeof(array).manual_axis_type.varying

@@ -11,7 +11,7 @@ from jax import Array
 
 from streammetrics import _checks, _state
 from streammetrics._double import warn_of_fast_math
-from streammetrics._jax import Axes, axes_of, is_traced, vary, varying
+from streammetrics._jax import Axes, bound, is_traced, vary, varying
 from streammetrics._spec import spec
 from streammetrics._state import State
 from streammetrics._statistic import AnyStatistic, Joint, Statistic, accumulators_of, layout, members, seen_of
@@ -68,7 +68,7 @@ class Metric(ABC):
         if any(isinstance(accumulator, Slotted) for accumulator in accumulators_of(_statistic(self)).values()):
             warn_of_fast_math()
         state = _init(self)
-        return state if axis_name is None else vary(state, axes_of(axis_name))
+        return state if axis_name is None else vary(state, bound(axis_name, self))
 
     def update(self, state: State, /, *args: Any, **batch: Any) -> State:
         """The state with a batch added.
@@ -200,12 +200,17 @@ def _tally(metric: Metric, batch: dict[str, Array]) -> State:
 @functools.partial(jax.jit, inline=True)
 def _update(metric: Metric, state: State, batch: dict[str, Array]) -> State:
     _state.check(state, metric, _statistic(metric))
-    axes = varying(state.seen)
-    if missing := sorted(_batch_axes(batch) - axes):
+    axes, batch_axes = varying(state.seen), _batch_axes(batch)
+    if missing := sorted(batch_axes - axes):
         raise ValueError(
             f"{metric!r}: the batch varies over the mesh axes {missing} but the state does not, so that the state "
             "would be counted once per device; begin with init(axis_name=…), or add all_merge(tally(…)) to a merged "
             "state"
+        )
+    if replicated := sorted(axes - batch_axes):
+        raise ValueError(
+            f"{metric!r}: the state varies over the mesh axes {replicated} but the batch does not, so that its rows "
+            "would be counted once per device; begin with init(axis_name=…) of the axes over which the rows differ"
         )
     return _state.merge(state, vary(_tally(metric, batch), axes))
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from streammetrics._jax import Axes, axes_of, is_traced, sliceable, tracks_varying, varying
+from streammetrics._jax import Axes, bound, is_traced, sliceable, tracks_varying, varying
 from streammetrics._statistic import AnyStatistic, Joint, accumulators_of, layout, members, seen_of
 from streammetrics.accumulators import Accumulator
 from streammetrics.accumulators._base import SLOTS_LIMIT, Slotted, merge_all
@@ -158,9 +158,9 @@ def all_merge(state: State, axis_name: Axes) -> State:
     and are merged in the order of the devices, so that all read the same; states above 1 MiB fold by permutation.
 
     Raises `ValueError` for a state that does not vary along an axis: it was merged already, and would be counted once
-    per device. (JAX can tell in a checked `shard_map` only.)
+    per device (JAX can tell in a checked `shard_map` only); `NameError` for an axis that is not bound.
     """
-    axes = axes_of(axis_name)
+    axes = bound(axis_name, "all_merge")
     for axis in axes:
         if tracks_varying(axis) and any(axis not in varying(array) for _, array in arrays(state)):
             raise ValueError(

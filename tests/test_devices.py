@@ -123,6 +123,28 @@ def test_an_update_of_an_invariant_state_with_a_varying_batch_is_refused() -> No
         in_shard_map(lambda loss: LOSS.update(LOSS.init(), loss=loss), LOSSES)
 
 
+def test_an_update_with_rows_that_all_devices_have_is_refused() -> None:
+    message = (
+        "Mean(entry='loss'): the state varies over the mesh axes ['data'] but the batch does not, so that its rows "
+        "would be counted once per device; begin with init(axis_name=…) of the axes over which the rows differ"
+    )
+
+    def replicated(loss: Any) -> sm.State:
+        return sm.all_merge(LOSS.update(LOSS.init("data"), loss=loss), "data")
+
+    mesh = mesh_of(AxisType.Auto, data=DEVICES)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        jax.jit(jax.shard_map(replicated, mesh=mesh, in_specs=P(), out_specs=P()))(LOSSES)
+
+
+def test_an_axis_that_is_not_bound_is_told_by_its_name() -> None:
+    message = "the axis 'rows' is not bound here, but must be one of the pmap or shard_map around"
+    with pytest.raises(NameError, match=re.escape(f"all_merge: {message}")):
+        in_shard_map(lambda loss: sm.all_merge(LOSS.tally(loss=loss), ("data", "rows")), LOSSES)
+    with pytest.raises(NameError, match=re.escape(f"Mean(entry='loss'): {message}")):
+        LOSS.init("rows")
+
+
 def test_merging_a_varying_state_with_an_invariant_one_is_refused() -> None:
     with pytest.raises(ValueError, match="merge: one state varies over the mesh axes"):
         in_shard_map(lambda loss: sm.merge(LOSS.init(), LOSS.tally(loss=loss)), LOSSES)

@@ -423,7 +423,7 @@ def test_the_library_works_where_only_jax_is_installed() -> None:
     program = """if True:
         import sys
 
-        OPTIONAL = {"apache_beam", "chex", "flax", "matplotlib", "optax", "orbax", "pyarrow", "scipy", "sklearn", "tqdm"}
+        OPTIONAL = "apache_beam chex flax matplotlib optax orbax pyarrow scipy sklearn tqdm".split()
 
         class Missing:
             def find_spec(self, name, path=None, target=None):
