@@ -19,6 +19,9 @@ from pyarrow import parquet
 import streammetrics as sm
 from streammetrics.command import main
 from streammetrics.command._metrics import Asked, asked_by, known
+from streammetrics.command._models import Model, Seen
+from streammetrics.command._report import as_text
+from streammetrics.command._values import Reading
 from tests.test_files import write
 
 pytestmark = pytest.mark.xdist_group("command line")
@@ -118,7 +121,7 @@ def test_the_report_and_the_values_are_scikit_learns(folder, run, values):
 def test_the_documentation_prints_what_is_printed(run, monkeypatch):
     root = Path(__file__).parents[1]
     blocks = re.findall(
-        r"```console\n\$ streammetrics (.*)\n((?:[^$].*\n|\n)+)```", (root / "docs/command_line.md").read_text()
+        r"```console\n\$ streammetrics (.*)\n((?:[^$`].*\n|\n)+)```", (root / "docs/command_line.md").read_text()
     )
     monkeypatch.chdir(root)
     assert [run(line) for line, _ in blocks] == [text for _, text in blocks]
@@ -273,10 +276,11 @@ def test_a_missing_target_is_no_class(folder, refused):
 
 def test_bins_are_those_asked_for_also_when_a_state_is_read(folder, values):
     write(folder / "a.parquet", COLUMNS)
-    found = values(f"evaluate a.parquet {COMMON} --metrics auroc --bins 64 --save a.sm")
+    found = values(f"evaluate a.parquet {COMMON} --metrics auroc,prauc --bins 64 --save a.sm")
     (member,) = sm.load(folder / "a.sm").statistic.members  # pyright: ignore[reportAttributeAccessIssue]  # a Joint
     assert member.bins == 64
-    assert values("show a.sm --metrics auroc --on-invalid ignore") == found
+    assert values("show a.sm --metrics auroc,prauc --on-invalid ignore") == found
+    assert list(found["bounds"]) == ["auroc"]  # the other is an estimate without any
     low, high = found["bounds"]["auroc"]
     assert low <= sk.roc_auc_score(LABEL, SHARES, multi_class="ovr") <= high
 
@@ -299,7 +303,9 @@ def test_of_very_many_classes_the_averages_are_printed(folder, run):
     ids = np.arange(150)
     write(folder / "a.npz", {"p": ids, "y": np.minimum(ids, 148)})
     task = "--task multiclass --num-classes 150 --inputs labels --predictions p --targets y"
-    lines = lines_of(run(f"evaluate a.npz {task} --digits 2"))
+    text = run(f"evaluate a.npz {task} --digits 2")
+    lines = lines_of(text)
+    assert "\n\n\n" not in text
     assert lines[2] == "(150 classes: --json has the values of each)"
     assert [line.split()[:2] for line in lines[3:]] == [["accuracy", "0.99"], ["macro", "avg"], ["weighted", "avg"]]
 
@@ -357,10 +363,10 @@ $ evaluate a.npz COMMON --metrics stat_scores_at
 --metrics: StatScoresAt needs 'thresholds', as in StatScoresAt(thresholds=…)
 $ evaluate a.npz COMMON --metrics Recall(average=1)
 Recall: average is 1 of type int, but must be str
-$ evaluate a.npz COMMON --metrics Recall(open(1))
---metrics: 'Recall(open(1))' is none of name, Name(option=value) and other=Name(option=value)
-$ evaluate a.npz COMMON --metrics Recall(average=open(1))
---metrics: 'Recall(average=open(1))' is none of name, Name(option=value) and other=Name(option=value)
+$ evaluate a.npz COMMON --metrics Recall(abs(1))
+--metrics: 'Recall(abs(1))' is none of name, Name(option=value) and other=Name(option=value)
+$ evaluate a.npz COMMON --metrics Recall(average=abs(1))
+--metrics: 'Recall(average=abs(1))' is none of name, Name(option=value) and other=Name(option=value)
 $ evaluate a.npz COMMON --metrics Recall(**{'average':None})
 --metrics: "Recall(**{'average':None})" is none of name, Name(option=value) and other=Name(option=value)
 $ evaluate a.npz COMMON --metrics recall,
@@ -462,6 +468,19 @@ def test_a_state_of_other_metrics_is_shown_by_its_statistics(folder, run, refuse
     assert sm.load("b.sm").examples
 
 
+def test_the_threshold_of_a_state_is_that_of_its_classes(values):
+    task = sm.Binary("probabilities", threshold=0.85)
+    metric = sm.Collection(accuracy=sm.Accuracy(task), calibration=sm.CalibrationError(task))
+    sm.save("a.sm", metric.tally(predictions=PAIRS["p"][:3], targets=np.array(PAIRS["y"][:3])))
+    assert values("show a.sm --metrics accuracy")["values"]["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_values_by_threshold_are_not_taken_for_values_by_class():
+    task = sm.Binary("scores")
+    model = Model(task, {"at": sm.StatScoresAt(task, (0.2, 0.7))}, {})
+    assert as_text(model, Reading(Seen(1, {}), {"at": {"tp": [3000, 2]}}, {}), 4) == "1 example\n\nat.tp: 3,000, 2"
+
+
 def test_metrics_go_by_their_names_in_snake_case_and_options_are_literals():
     names = known()
     assert names["mean_iou"] is sm.MeanIoU
@@ -501,7 +520,7 @@ for path in sys.argv[1:]:
     print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 CHUNK, CHUNKS = 2**20, 21
-SCALE = {"p": np.tile(np.linspace(0, 1, 16), CHUNK // 16), "y": np.tile(np.repeat([0, 1], 8), CHUNK // 16)}
+SCALE = {"p": RNG.random(CHUNK), "y": np.tile([0, 1], CHUNK // 2)}
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells the memory of a process")
@@ -509,9 +528,9 @@ def test_memory_does_not_grow_with_the_file(folder):
     content = CHUNKS * sum(array.nbytes for array in SCALE.values())
     assert content > 300 * 2**20
     small = write(folder / "small.npz", SCALE)
-    with parquet.ParquetWriter("large.parquet", pa.table(SCALE).schema) as file:
-        for _ in range(CHUNKS):
-            file.write_table(pa.table(SCALE))
+    # One row group, and scores that no encoding makes small: they must not be held, as they are in the file either.
+    table = pa.concat_tables([pa.table(SCALE)] * CHUNKS)
+    parquet.write_table(table, "large.parquet", len(table), use_dictionary=["y"], compression="none")
     with zipfile.ZipFile("large.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in SCALE.items():
             with archive.open(f"{name}.npy", "w") as member:

@@ -117,7 +117,7 @@ def broken(at: int) -> Iterator[dict[str, Any]]:
 
 def test_what_does_not_fit_is_refused() -> None:
     ones = {"loss": np.ones(4, np.float32)}
-    for arguments, options, kind, message in (
+    refused: tuple[tuple[Any, dict[str, Any], type[Exception], str], ...] = (
         (("loss", []), {}, TypeError, "accumulate: got 'loss', but a metric is due"),
         ((SMALL, [ones], None, {}), {}, TypeError, "accumulate: got dict as state, but a State is due"),
         ((SMALL, [ones]), {"size": 0}, ValueError, "accumulate: size is 0, but must be a number of rows above 0"),
@@ -146,7 +146,8 @@ def test_what_does_not_fit_is_refused() -> None:
         ),
         ((SMALL, [(ones, "name")], lambda b: b[0]), {}, TypeError, "accumulate: batch 0: entry[1] is 'name', but must"),
         ((SMALL, broken(2)), {}, OSError, "the disk is gone"),
-    ):
+    )
+    for arguments, options, kind, message in refused:
         with pytest.raises(kind, match=re.escape(message)):
             sm.accumulate(*arguments, **options)
 
@@ -207,7 +208,8 @@ def test_a_loop_that_was_broken_off_goes_on_to_the_same_bits(error: type[BaseExc
     expected = sm.to_bytes(sm.accumulate(FLOATS, batches_of_loss(), size=16))
     with pytest.raises(error) as raised:
         sm.accumulate(FLOATS, batches_of_loss(), Model(17, error), size=16, checkpoint=path)
-    assert re.fullmatch(r"accumulate: \d+ batches had been counted; .*loop\.sm keeps them", *raised.value.__notes__)
+    (note,) = raised.value.__notes__
+    assert re.fullmatch(r"accumulate: \d+ batches had been counted; .*loop\.sm keeps them", note)
     assert [file.name for file in tmp_path.iterdir()] == ["loop.sm"]
     model, rows = Model(), [len(batch["loss"]) for batch in batches_of_loss()]
     state = sm.accumulate(FLOATS, iter(batches_of_loss()), model, size=16, checkpoint=path)

@@ -138,7 +138,7 @@ def test_a_thousand_splits_give_one_digest() -> None:
     rows = {"loss": loss, "predictions": scores, "targets": targets}
     total, scale = sum(map(Fraction, loss.tolist())), sum(map(abs, map(Fraction, loss.tolist())))
     runs = [sm.Sharded(metric, jax.sharding.Mesh(np.array(jax.devices()[:n]), ("data",))) for n in (1, 2, 3, 8)]
-    digests, worst = set(), 0.0
+    digests, worst, state = set(), 0.0, metric.init()
     for _ in range(1000):
         run, states = runs[rng.integers(4)], []
         for chosen in np.split(rng.permutation(160), np.sort(rng.integers(0, 161, 2))):

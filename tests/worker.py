@@ -84,14 +84,14 @@ def spread(index: int, count: int, folder: Path) -> Any:
     run = sm.Sharded(METRICS, mesh)
     state = run.update(run.init(), **batch)
     refused = []
-    for function, argument in (
-        (METRICS.compute, state),
-        (sm.merge_processes, state),
-        (sm.merge_processes, run.merged(state)),
-        (lambda run: sm.accumulate(run, []), run),
+    for function in (
+        lambda: METRICS.compute(state),
+        lambda: sm.merge_processes(state),
+        lambda: sm.merge_processes(run.merged(state)),
+        lambda: sm.accumulate(run, []),
     ):
         try:
-            function(argument)
+            function()
         except ValueError as error:
             refused.append(str(error))
     return {"values": sm.plain(run.compute(state)), "refused": refused}

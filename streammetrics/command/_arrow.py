@@ -83,9 +83,8 @@ class Csv(Arrow):
                 reader.ConvertOptions(include_columns=list(wanted), column_types=types),
             )
         except pa.ArrowInvalid as error:
-            if str(error) != "Empty CSV file":  # what has a header alone has no rows
-                self._find(path, str(error))
-                raise
+            self._find(path, str(error))
+            raise
 
     def _find(self, path: str, message: str) -> None:
         """Says where the value is that is no number: pyarrow names neither the row nor the column."""

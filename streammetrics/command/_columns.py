@@ -19,7 +19,7 @@ class Texts(NamedTuple):
     """A column of text: of each row the place of its text in `values`, −1 where it is missing."""
 
     codes: np.ndarray
-    values: list[str | None]
+    values: list[str]
 
 
 Raw = np.ndarray | Texts
@@ -116,10 +116,8 @@ def _named(entry: Entry, name: str, texts: Texts, place: Place) -> np.ndarray:
     return np.array([*(0 if known is None else known for known in ids), NO_CLASS], np.int32)[texts.codes]
 
 
-def _id(entry: Entry, text: str | None) -> int | None:
+def _id(entry: Entry, text: str) -> int | None:
     """The class of a text: by its number, else by its name; None where it is neither."""
-    if text is None:
-        return NO_CLASS
     try:
         number = float(text)
     except ValueError:
