@@ -15,6 +15,9 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: $(VENV)/.examples
 	$(BIN)/python examples/binary_emoji.py $(if $(SHORT),--short)
 	$(BIN)/python examples/three_languages.py $(if $(SHORT),--short)
+	$(BIN)/python examples/pmap_training.py --short
+	$(BIN)/python examples/sharded_training.py --short
+	$(BIN)/python examples/beam_evaluation.py
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup

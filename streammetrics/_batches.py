@@ -41,8 +41,6 @@ def pad(batch: Mapping[str, Any], size: int, weights: str | Sequence[str] = "wei
 
 def padded(array: Any, size: int) -> Any:
     """The array with zeros after its rows, so that it has `size`; numpy stays numpy."""
-    if len(array) == size:
-        return array
     library = jnp if isinstance(array, Array) else np
     return library.pad(array, [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1))
 

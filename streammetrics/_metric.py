@@ -235,7 +235,7 @@ def _values(metric: Metric, counts: dict[Statistic, Any], faulty: dict[Statistic
     if metric.parts:
         return {name: _values(part, counts, faulty) for name, part in metric.parts}
     statistic = _statistic(metric)
-    value = metric.read(view(counts, statistic))
+    value = _frozen(metric.read(view(counts, statistic)))  # the map below would sort the keys of a dict
     for member in members(statistic):
         if member in faulty:
             value = jax.tree.map(lambda leaf, bad=faulty[member]: _blanked(leaf, bad), value)

@@ -166,7 +166,10 @@ def _pieces(batches: Iterable[Any], run: Sharded, size: int | None, named: bool,
 
 def _cut(array: Any, start: int, size: int) -> Any:
     """Rows of an array, padded to `size`; what has no rows as it is."""
-    return padded(array[start : start + size], size) if array.ndim else array
+    if not array.ndim:
+        return array
+    cut = array[start : start + size]
+    return cut if len(cut) == size else padded(cut, size)
 
 
 def _arrays(batch: Any, named: bool) -> tuple[Any, int]:

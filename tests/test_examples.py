@@ -107,12 +107,11 @@ def test_pmap(
         examples.shared.check("pmap", epoch._replace(predicted=epoch.predicted[1:]))
 
 
-@pytest.mark.parametrize("arguments", ["--mesh explicit", "--mesh auto --with jit"])
 def test_shard_map_and_jit(
-    examples: Examples, alone: Any, arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    examples: Examples, alone: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    epochs = run(examples.sharded, examples, monkeypatch, *arguments.split())
-    assert len(epochs) == (1 if "--with" in arguments else 2)
+    epochs = run(examples.sharded, examples, monkeypatch, "--mesh", "explicit")
+    assert len(epochs) == 2
     for epoch in epochs.values():
         assert_as_alone(epoch, alone)
     printed = capsys.readouterr().out

@@ -3,6 +3,7 @@
 import decimal
 import json
 import sys
+import zipfile
 from typing import Any
 
 import ml_dtypes
@@ -300,6 +301,15 @@ def test_archives_that_are_damaged_or_of_uneven_arrays_are_refused(tmp_path, mon
         list(Source(["uneven.npz"], pair))
     with pytest.raises(Refused, match=r"^damaged.npz: .*[^.]$"):
         list(Source(["damaged.npz"], pair))
+
+
+def test_an_array_that_is_shorter_than_it_says_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("a.npz", "w") as archive, archive.open("s.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, {"descr": "<f8", "fortran_order": False, "shape": (1000,)})
+        member.write(bytes(80))
+    with pytest.raises(Refused, match=r"^a.npz: array 's' ends before its last row$"):
+        list(Source(["a.npz"], {"targets": SCORE}))
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

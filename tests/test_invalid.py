@@ -208,3 +208,10 @@ def test_states_print_what_they_hold() -> None:
     assert repr(both) == "State(Moments(entry='a'): n=1, invalid=1; Moments(entry='b'): n=2, invalid=0)"
     assert "shapes" in repr(jax.tree.map(lambda x: x[None], state))
     jax.jit(lambda state: repr(state) and state)(state)
+
+
+def test_blanked_dicts_keep_their_order() -> None:
+    metric = sm.StatScores(sm.Binary("logits"))
+    state = metric.tally([1.0, np.nan], [1, 0])
+    names = ["tp", "fp", "tn", "fn", "support"]
+    assert list(metric.compute(state, "nan")) == list(metric.compute(state, "ignore")) == names

@@ -2,6 +2,7 @@
 
 import argparse
 import bisect
+from collections.abc import Set
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from streammetrics.command._columns import Entry
 from streammetrics.command._errors import Refused
 from streammetrics.command._metrics import Task, asked_by, default, made
 from streammetrics.command._models import ALONE, Model, Models, pictures_of
-from streammetrics.command._source import Source, rows_of
+from streammetrics.command._source import Batch, Source, rows_of
 
 TAKEN = ("predictions", "targets", "weights")
 HALVES = ("bfloat16", "float16")
@@ -105,16 +106,16 @@ def _first_rows(models: Models, metric: sm.Metric, source: Source, state: State)
     """Where there is the first row of each kind that could not be counted: the files are read once more until there."""
     due, found = models.invalid(state).keys(), {}
 
-    def kinds(batch: dict[str, np.ndarray]) -> Any:
-        return models.invalid(metric.tally(**sm.pad(batch, source.rows, weights_of(metric)))).keys()
+    def kinds(batch: Batch, rows: int) -> Set[tuple[str, str]]:
+        """What is wrong among the first rows, always in the same shape, so that there is one program."""
+        head = sm.pad({name: array[:rows] for name, array in batch.items()}, source.rows, weights_of(metric))
+        return models.invalid(metric.tally(**head)).keys()
 
     for place, batch in source.placed():
-        for kind in kinds(batch) - found.keys():
-
-            def within(rows: int, kind: Any = kind, batch: Any = batch) -> bool:
-                return kind in kinds({name: array[:rows] for name, array in batch.items()})
-
-            found[kind] = place.at(bisect.bisect_left(range(1, rows_of(batch) + 1), True, key=within))
+        count = rows_of(batch)
+        for kind in kinds(batch, count) - found.keys():
+            first = bisect.bisect_left(range(1, count + 1), True, key=lambda rows: kind in kinds(batch, rows))
+            found[kind] = place.at(first)
         if due <= found.keys():
             break
     return found
