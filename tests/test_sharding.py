@@ -102,6 +102,7 @@ def test_weights_under_several_names_are_padded_each() -> None:
     assert (run.reads, run.accepts) == (("loss",), metric.accepts)
     values = run(loss=[1.0, 2.0, 6.0], mask=[True, False, True])
     assert sm.plain(values) == {"a": 3.0, "b": 3.5}
+    assert sm.plain(run(loss=[1.0, 2.0, 6.0])) == {"a": 3.0, "b": 3.0}
 
 
 def test_1e12_examples_over_8_devices_count_exactly() -> None:
