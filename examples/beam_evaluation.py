@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from apache_beam.io.parquetio import ReadFromParquet
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.combiners import ToList
+from arguments import positive
 
 import streammetrics as sm
 from streammetrics.beam import CombineMetric
@@ -74,13 +75,6 @@ def table(by: str, slices: list[tuple[Any, bytes]]) -> str:
         examples, *values = sm.plain(METRICS.compute(state, on_invalid="nan")).values()
         lines.append(f"{name:<{width}}  {examples:>8,}" + "".join(f"  {value:>9.4f}" for value in values))
     return "\n".join(lines)
-
-
-def positive(text: str) -> int:
-    """A whole number above 0, from the command line."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not above 0")
-    return number
 
 
 def main() -> None:

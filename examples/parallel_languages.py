@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from arguments import positive
 from flax import nnx
 from flax.training.train_state import TrainState
 from sentences import CLASS_NAMES, describe, load
-from three_languages import TASK, Classifier, losses_of, positive
+from three_languages import TASK, Classifier, losses_of
 from tqdm import tqdm
 
 import streammetrics as sm

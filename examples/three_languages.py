@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from arguments import positive
 from flax import nnx
 from matplotlib.figure import Figure
 from sentences import CLASS_NAMES, Sentences, describe, load
@@ -251,13 +252,6 @@ def draw_confusion(counts: np.ndarray) -> Figure:
     panel.set(xlabel="predicted language", ylabel="true language")
     panel.set_title("Validation after the last epoch:\nsentences, and their share of the true language")
     return figure
-
-
-def positive(text: str) -> int:
-    """A whole number above 0, from the command line."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not above 0")
-    return number
 
 
 def main() -> None:
