@@ -21,13 +21,12 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, GlobalWindows, TimestampedValue
-from jax import monitoring
 from sklearn.metrics import accuracy_score, precision_score, recall_score, roc_auc_score
 
 import streammetrics as sm
 from streammetrics.beam import CombineMetric
 from tests.catalogue import COUNTED, KNOWN, ROWS, Case
-from tests.support import assert_same
+from tests.support import assert_same, compilations
 
 ROOT = Path(__file__).parent.parent
 RANDOM = np.random.default_rng(0)
@@ -71,22 +70,6 @@ def pipeline(mode: str = "in_memory", workers: int = 1) -> Iterator[beam.Pipelin
     options = PipelineOptions([], direct_running_mode=mode, direct_num_workers=workers)
     with beam.Pipeline(runner="FnApiRunner", options=options) as running:
         yield running
-
-
-@contextlib.contextmanager
-def compilations() -> Iterator[list[str]]:
-    """The executables that are compiled inside, as a list that grows."""
-    found: list[str] = []
-
-    def listen(event: str, duration_secs: float, **kwargs: Any) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            found.append(event)
-
-    monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield found
-    finally:
-        monitoring.unregister_event_duration_listener(listen)
 
 
 def combined(combine: CombineMetric, elements: list[Any], seed: int) -> Any:

@@ -1,6 +1,5 @@
 """Work is shared: equal statistics are counted once, and equal specifications are compiled once."""
 
-import contextlib
 import os
 import pickle
 import subprocess
@@ -14,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import monitoring
 from jax.extend import core
 
 import streammetrics as sm
+from tests.support import compilations
 
 TASK = sm.Multiclass(3, "logits")
 RANDOM = np.random.default_rng(0)
@@ -339,22 +338,6 @@ def test_equal_specifications_share_the_compiled_eager_functions() -> None:
     Number("eager").update(state, LOSSES[:3])
     assert TRACED["eager"] == 2  # another shape: the counter does count
     assert float(Number("eager").compute(state)) == 18
-
-
-@contextlib.contextmanager
-def compilations() -> Iterator[list[str]]:
-    """The executables that are compiled inside, as a list that grows."""
-    found: list[str] = []
-
-    def listen(event: str, duration_secs: float, **kwargs: Any) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            found.append(event)
-
-    monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield found
-    finally:
-        monitoring.unregister_event_duration_listener(listen)
 
 
 def test_an_eager_call_is_one_executable_compiled_once() -> None:
