@@ -133,14 +133,16 @@ def test_files_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     sm.save(path, STATE)
     sm.save(str(path), METRIC.init())
     assert sm.to_bytes(sm.load(path)) == sm.to_bytes(METRIC.init())
-    monkeypatch.setattr(os, "fsync", broken)
-    with pytest.raises(OSError, match="no space left"):
-        sm.save(path, STATE)
-    assert sm.to_bytes(sm.load(path)) == sm.to_bytes(METRIC.init())
-    assert [file.name for file in tmp_path.iterdir()] == ["state.sm"]
+    for step in ("fsync", "replace"):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, step, broken)
+            with pytest.raises(OSError, match="no space left"):
+                sm.save(path, STATE)
+        assert sm.to_bytes(sm.load(path)) == sm.to_bytes(METRIC.init())
+        assert [file.name for file in tmp_path.iterdir()] == ["state.sm"]
 
 
-def broken(_: int) -> None:
+def broken(*_: object) -> None:
     raise OSError("no space left")
 
 
