@@ -88,7 +88,7 @@ class Log:
 
     def _read(self, path: Path, run: Sharded) -> None:
         header, body = unseal(CHECKPOINT, path.read_bytes(), f"accumulate: {path}")
-        statistic, ends = run.metric.statistic, np.cumsum(header["states"]).tolist()
+        statistic, ends = run.statistic, np.cumsum(header["states"]).tolist()
         known = specifications(statistic)
         states = [from_bytes(body[start:end], known) for start, end in zip([0, *ends], ends, strict=False)]
         if states[0].statistic != statistic:

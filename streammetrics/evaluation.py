@@ -101,7 +101,7 @@ def accumulate(
     """
     run = _spread(metric)
     if state is not None:
-        _state.check(state, "accumulate", run.metric.statistic)
+        _state.check(state, "accumulate", run.statistic)
     if size is not None and size < 1:
         raise ValueError(f"accumulate: size is {size}, but must be a number of rows above 0")
     log = Log(None if checkpoint is None else Path(checkpoint), every, run)

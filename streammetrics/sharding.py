@@ -105,9 +105,8 @@ class Sharded:
         return _programs(self.metric, self.mesh, self.axes)
 
     def _check(self, state: Any) -> None:
-        statistic = self.statistic
-        if not isinstance(state, State) or state.statistic != statistic or _state.extra_axes(state) is None:
-            _state.check(state, self, statistic)
+        if not isinstance(state, State) or state.statistic != self.statistic or _state.extra_axes(state) is None:
+            _state.check(state, self, self.statistic)
         extra = _state.extra_axes(state)
         if extra != 1 or np.shape(state.seen)[0] != self.devices:
             came = f"{np.shape(state.seen)[0]} partial states" if extra else "no leading axis of partial states"
