@@ -1,7 +1,7 @@
 """Apache Beam: any bundles, any tree of merges and any workers give the numbers of one process."""
 
 import contextlib
-import importlib.util
+import importlib
 import os
 import pickle
 import random
@@ -376,11 +376,8 @@ def test_a_wrong_argument_is_refused(arguments: dict[str, Any], kind: type[Excep
 @pytest.fixture
 def evaluation(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs `examples/beam_evaluation.py` with a command line."""
-    spec = importlib.util.spec_from_file_location("beam_evaluation", ROOT / "examples" / "beam_evaluation.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    module = importlib.import_module("beam_evaluation")
 
     def run(*arguments: str) -> None:
         monkeypatch.setattr(sys, "argv", ["beam_evaluation.py", *arguments])
