@@ -87,7 +87,7 @@ class Log:
         write(path, seal(CHECKPOINT, header, states))
 
     def _read(self, path: Path, run: Sharded) -> None:
-        header, body = unseal(CHECKPOINT, path.read_bytes(), f"accumulate: {path}")
+        _, header, body = unseal(CHECKPOINT, path.read_bytes(), f"accumulate: {path}")
         statistic, ends = run.statistic, np.cumsum(header["states"]).tolist()
         known = specifications(statistic)
         states = [from_bytes(body[start:end], known) for start, end in zip([0, *ends], ends, strict=False)]

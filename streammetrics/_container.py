@@ -31,8 +31,8 @@ def seal(kind: Kind, header: dict[str, Any], parts: Sequence[bytes]) -> bytes:
     return body + hashlib.sha256(body).digest()
 
 
-def unseal(kind: Kind, data: bytes, who: str) -> tuple[dict[str, Any], bytes]:
-    """The header, and what follows it.
+def unseal(kind: Kind, data: bytes, who: str) -> tuple[int, dict[str, Any], bytes]:
+    """The version, the header, and what follows it.
 
     Raises `ValueError` for bytes that are truncated, altered, foreign or of a later version.
     """
@@ -48,7 +48,7 @@ def unseal(kind: Kind, data: bytes, who: str) -> tuple[dict[str, Any], bytes]:
     body, digest = data[:-_DIGEST], data[-_DIGEST:]
     if len(data) < _HEAD.size + length + _DIGEST or hashlib.sha256(body).digest() != digest:
         raise ValueError(f"{who}: the bytes are truncated or altered; their checksum does not match")
-    return json.loads(body[_HEAD.size : _HEAD.size + length]), body[_HEAD.size + length :]
+    return version, json.loads(body[_HEAD.size : _HEAD.size + length]), body[_HEAD.size + length :]
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:

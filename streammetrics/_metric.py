@@ -3,7 +3,7 @@
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,17 @@ from streammetrics._double import warn_of_fast_math
 from streammetrics._jax import Axes, bound, is_traced, vary, varying
 from streammetrics._spec import spec
 from streammetrics._state import State
-from streammetrics._statistic import AnyStatistic, Joint, Statistic, accumulators_of, layout, members, seen_of
+from streammetrics._statistic import (
+    DEPENDENT,
+    FAULTS,
+    AnyStatistic,
+    Joint,
+    Statistic,
+    accumulators_of,
+    layout,
+    members,
+    seen_of,
+)
 from streammetrics._tally import tally as _tally_member
 from streammetrics.accumulators._base import Slotted
 
@@ -37,7 +47,13 @@ class Metric(ABC):
 
     States are pure values: every method returns a new one. All methods are compiled once for equal specifications
     and shapes, and are inlined inside `jit`.
+
+    `higher_is_better` says which of two values is the better one: True of scores, False of losses and errors, None
+    where neither is, as of counts, curves, and means of whatever an entry holds. Where the value is a dict with an
+    entry `value`, it is said of that.
     """
+
+    higher_is_better: ClassVar[bool | None] = None
 
     @property
     @abstractmethod
@@ -121,7 +137,13 @@ class Metric(ABC):
                     _checks.refuse(TypeError, f"{twice[0]} came both by position and by name")
                 batch = {**dict(zip(reads, args, strict=False)), **batch}
             _checks.names(batch, *_names(self))
-            return _checks.entries(batch)
+            return _checks.entries(_prepared(self, batch))
+
+
+def _prepared(metric: Metric, batch: dict[str, Any]) -> dict[str, Any]:
+    for member in members(_statistic(metric)):
+        batch = member.prepared(batch)
+    return batch
 
 
 def check_mode(who: object, on_invalid: str) -> None:
@@ -185,16 +207,23 @@ def _init(metric: Metric) -> State:
 
 @functools.partial(jax.jit, inline=True)
 def _tally(metric: Metric, batch: dict[str, Array]) -> State:
-    statistic, data, seen = _statistic(metric), {}, []
+    statistic = _statistic(metric)
+    parts, seen = _observed(metric, batch)
+    data = {key: accumulator.placed(parts[key]) for key, accumulator in accumulators_of(statistic).items()}
+    return vary(State(statistic, data, seen), _batch_axes(batch))
+
+
+def _observed(metric: Metric, batch: dict[str, Array]) -> tuple[dict[str, Any], Array]:
+    """What a batch adds to each accumulator of a state, and to what it has seen."""
+    parts, seen = {}, []
     with _checks.told_by(metric):
         _checks.unsharded(batch)
-    for member, place in layout(statistic).items():
+    for member, place in layout(_statistic(metric)).items():
         with _checks.told_by(_owner(metric, member)):
             more, part = _tally_member(member, place, batch)
-        data |= more
+        parts |= more
         seen.append(part)
-    state = State(statistic, data, jnp.concatenate(seen, 1) if len(seen) > 1 else seen[0])
-    return vary(state, _batch_axes(batch))
+    return parts, _state.together(seen)
 
 
 @functools.partial(jax.jit, inline=True)
@@ -212,7 +241,10 @@ def _update(metric: Metric, state: State, batch: dict[str, Array]) -> State:
             f"{metric!r}: the state varies over the mesh axes {replicated} but the batch does not, so that its rows "
             "would be counted once per device; begin with init(axis_name=…) of the axes over which the rows differ"
         )
-    return _state.merge(state, vary(_tally(metric, batch), axes))
+    statistic = _statistic(metric)
+    parts, seen = vary(_observed(metric, batch), axes)
+    data = {key: known.added(state.data[key], parts[key]) for key, known in accumulators_of(statistic).items()}
+    return State(statistic, data, seen_of(statistic).merge(state.seen, seen))
 
 
 def _batch_axes(batch: dict[str, Array]) -> frozenset[str]:
@@ -221,13 +253,17 @@ def _batch_axes(batch: dict[str, Array]) -> frozenset[str]:
 
 @functools.partial(jax.jit, inline=True, static_argnums=2)
 def _read(metric: Metric, state: State, blank: bool) -> Any:
-    seen = seen_of(state.statistic).decode(state.seen)
     counts, faulty = {}, {}
     for member, place in layout(state.statistic).items():
-        examples, *_ = start = range(place.seen.start, place.seen.stop)
         values = {name: acc.decode(state.data[place.keys[name]]) for name, acc in member.accumulators.items()}
-        counts[member] = {**values, "examples": seen[examples]}
-        faulty[member] = jnp.any(jnp.stack([(seen.high[i] | seen.low[i]) > 0 for i in start[1:]]))
+        seen = _state.seen_by(state, member)
+        known = (slice(-1),) * len(member.axes)
+        counts[member] = {"examples": seen[*known, ..., 0], **values}
+        bad = jnp.any(seen[..., FAULTS:] > 0, -1)
+        for axis in range(bad.ndim):  # what is in no known slice may belong to any
+            rest, last = jnp.split(bad, [bad.shape[axis] - 1], axis)
+            bad = rest | last
+        faulty[member] = bad
     return _frozen(_values(metric, counts, faulty if blank else {}))
 
 
@@ -249,7 +285,10 @@ def view(counts: Mapping[Statistic, Any], statistic: AnyStatistic) -> Any:
 
 def _blanked(leaf: Any, bad: Array) -> Any:
     leaf = jnp.asarray(leaf)
-    return jnp.where(bad, jnp.nan, leaf).astype(leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+        return leaf
+    bad = bad.reshape(bad.shape + (1,) * (leaf.ndim - bad.ndim))
+    return jnp.where(bad, jnp.nan, leaf).astype(leaf.dtype)
 
 
 def _invalid(metric: Metric, state: State) -> dict[str, dict[str, int]]:
@@ -257,8 +296,7 @@ def _invalid(metric: Metric, state: State) -> dict[str, dict[str, int]]:
     counts, found = _state.seen_counts(state), {}
     for path, leaf in leaves(metric):
         for member in members(_statistic(leaf)):
-            place = layout(state.statistic)[member]
-            by_reason = zip(place.reasons, counts[place.seen][1:].tolist(), strict=True)
+            by_reason = zip(layout(state.statistic)[member].reasons, counts[member][FAULTS:].tolist(), strict=True)
             if some := {reason: count for reason, count in by_reason if count}:
                 found.setdefault(path, {}).update(some)
     return found
@@ -269,7 +307,7 @@ def _message(metric: Metric, state: State, counts: dict[str, dict[str, int]]) ->
     told: dict[str, list[str]] = {}
     for path, leaf in leaves(metric):
         if path in counts:
-            total = max(int(seen[layout(state.statistic)[m].seen].sum()) for m in members(_statistic(leaf)))
+            total = max(int(seen[m].sum() - seen[m][DEPENDENT]) for m in members(_statistic(leaf)))
             reasons = _checks.listed(f"{count:,} with {reason}" for reason, count in counts[path].items())
             told.setdefault(
                 f"{sum(counts[path].values()):,} of {total:,} examples could not be counted, {reasons}", []

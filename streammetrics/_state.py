@@ -12,9 +12,22 @@ import numpy as np
 from jax import Array, lax
 
 from streammetrics._jax import Axes, bound, is_traced, sliceable, tracks_varying, varying
-from streammetrics._statistic import AnyStatistic, Joint, accumulators_of, layout, members, seen_of
-from streammetrics.accumulators import Accumulator
-from streammetrics.accumulators._base import SLOTS_LIMIT, Slotted, merge_all
+from streammetrics._statistic import (
+    DEPENDENT,
+    FAULTS,
+    OWN,
+    AnyStatistic,
+    Joint,
+    Place,
+    Statistic,
+    accumulators_of,
+    layout,
+    members,
+    seen_of,
+)
+from streammetrics._uint64 import UInt64
+from streammetrics.accumulators import Count
+from streammetrics.accumulators._base import SLOTS_LIMIT, Monoid, Slotted, merge_all
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["data", "seen"], meta_fields=["statistic"])
@@ -32,24 +45,27 @@ class State:
 
     @property
     def examples(self) -> Any:
-        """How many valid examples were counted: a `UInt64`, or one by statistic for a collection."""
-        counts = self._seen("examples")
-        return self._by_member({m: counts[place.seen.start] for m, place in layout(self.statistic).items()})
+        """How many valid examples were counted: a `UInt64`, or one by statistic for a collection; sliced, of each slice."""
+        return self._seen("examples", lambda counts, place: _known(counts, place)[..., 0])
+
+    @property
+    def dependent(self) -> Any:
+        """How many of these do not stand for a row of their own: their weight is not 1, or rows hold several."""
+        return self._seen("dependent", lambda counts, place: _known(counts, place)[..., DEPENDENT])
 
     @property
     def invalid(self) -> Any:
         """How many examples could not be counted: a `UInt64` by reason; for a collection, such a dict by statistic."""
-        counts = self._seen("invalid")
-        return self._by_member(
-            {
-                member: {reason: counts[place.seen.start + 1 + i] for i, reason in enumerate(place.reasons)}
-                for member, place in layout(self.statistic).items()
-            }
-        )
 
-    def _seen(self, name: str) -> Any:
+        def by_reason(counts: UInt64, place: Place) -> dict[str, UInt64]:
+            every = counts.reshape(-1, place.shape[-1]).sum(0)
+            return {reason: every[FAULTS + i] for i, reason in enumerate(place.reasons)}
+
+        return self._seen("invalid", by_reason)
+
+    def _seen(self, name: str, read: Callable[[UInt64, Place], Any]) -> Any:
         check(self, f"State.{name}", self.statistic)
-        return seen_of(self.statistic).decode(self.seen)
+        return self._by_member({m: read(seen_by(self, m), place) for m, place in layout(self.statistic).items()})
 
     def _by_member(self, values: dict[Any, Any]) -> Any:
         if not isinstance(self.statistic, Joint):
@@ -60,20 +76,39 @@ class State:
         concrete = isinstance(self.seen, Array | np.ndarray) and not is_traced(self.seen)
         if not concrete or extra_axes(self) != 0:
             return f"State({self.statistic!r}, shapes={ {key: np.shape(array) for key, array in self.data.items()} })"
-        rows, counts = [], seen_counts(self)
-        for member, place in layout(self.statistic).items():
-            examples, *invalid = counts[place.seen].tolist()
+        rows = []
+        for member, counts in seen_counts(self).items():
+            examples, _, *invalid = counts.tolist()
             rows.append(f"{member!r}: n={examples:,}, invalid={sum(invalid):,}")
         return rows[0] if not isinstance(self.statistic, Joint) else f"State({'; '.join(rows)})"
 
 
-def seen_counts(state: State) -> np.ndarray:
-    """The examples and the invalid ones of all members on the host: one wait, and nothing to compile."""
+def seen_by(state: State, member: Statistic) -> UInt64:
+    """What a statistic has seen, of the shape of its place."""
+    place = layout(state.statistic)[member]
+    if OWN in place.keys:
+        counts = member.accumulators[OWN].decode(state.data[place.keys[OWN]])
+    else:
+        counts = Count(()).decode(state.seen[:, place.seen])
+    return counts.reshape(*place.shape)
+
+
+def seen_counts(state: State) -> dict[Statistic, np.ndarray]:
+    """The same over all slices, of all members on the host: one wait, and mostly nothing to compile."""
     low, high = np.asarray(state.seen).astype(np.uint64)
-    return low | (high << np.uint64(32))
+    shared, found = low | (high << np.uint64(32)), {}
+    for member, place in layout(state.statistic).items():
+        counts = np.asarray(seen_by(state, member)) if OWN in place.keys else shared[place.seen]
+        found[member] = counts.reshape(-1, place.shape[-1]).sum(0)
+    return found
 
 
-def arrays(state: State) -> list[tuple[Accumulator, Array]]:
+def _known(counts: UInt64, place: Place) -> UInt64:
+    """Of what was seen, what is in some slice along every axis."""
+    return counts[(slice(-1),) * (len(place.shape) - 1)]
+
+
+def arrays(state: State) -> list[tuple[Monoid, Array]]:
     """Every array of a state beside its accumulator, `seen` last."""
     known = accumulators_of(state.statistic)
     return [*((known[key], state.data[key]) for key in known), (seen_of(state.statistic), state.seen)]
@@ -202,7 +237,15 @@ def part(state: Any, statistic: AnyStatistic) -> Any:
     for member, place in layout(statistic).items():
         data |= {key: state.data[places[member].keys[name]] for name, key in place.keys.items()}
         seen.append(state.seen[..., places[member].seen])
-    return State(statistic, data, jnp.concatenate(seen, -1))
+    return State(statistic, data, together(seen, state.seen))
+
+
+def together(seen: list[Array | None], like: Array | None = None) -> Array:
+    """What the members have seen in one array, which is never empty."""
+    found = [part for part in seen if part is not None and part.shape[-1]]
+    if found:
+        return jnp.concatenate(found, -1) if len(found) > 1 else found[0]
+    return jnp.zeros((2, 1), jnp.uint32) if like is None else jnp.zeros_like(like[..., :1])
 
 
 def check(state: Any, who: object, statistic: AnyStatistic) -> None:

@@ -1,11 +1,14 @@
 """What a statistic is: what is counted, and what one example adds."""
 
 import functools
+import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from streammetrics._reduction import Add as Add  # an author's word
+from streammetrics._reduction import Adds, Observation
 from streammetrics._spec import spec
 from streammetrics.accumulators import Accumulator, Count
 
@@ -15,18 +18,10 @@ ABSENT = "absent"
 WEIGHT_REASONS = ("weight that is not finite", "negative weight")
 WHOLE_REASONS = ("fractional weight (needs weighted=True)", "weight above 65,535")
 
-
-class Add(NamedTuple):
-    """What every example adds to one accumulator: `amount[i]` at `cell[i]`, or to the whole without a cell.
-
-    With *B the axes of the examples: `cell` is `(*B, *K)`, flat indices into the accumulator's cells, K further
-    axes where an example adds to several; an index outside adds nothing. `amount` is `(*B, *K, *rest)`, `rest` being
-    the axes of the accumulator that follow the cells, or a number for every example. Without a cell, `rest` is the
-    accumulator's whole shape.
-    """
-
-    amount: Any = 1
-    cell: Any = None
+DEPENDENT, FAULTS = 1, 2
+"""Of what is counted of examples seen: the columns of those that are not independent, and of the first fault."""
+OWN = "seen"
+"""The accumulator of a statistic that does not share its counts of examples."""
 
 
 class Statistic(ABC):
@@ -56,7 +51,7 @@ class Statistic(ABC):
         return ()
 
     @abstractmethod
-    def observe(self, *_: Any, **batch: Any) -> tuple[Mapping[str, Add | list[Add]], Mapping[str, Any]]:
+    def observe(self, *_: Any, **batch: Any) -> tuple[Adds, Mapping[str, Any]]:
         """What the examples add to each accumulator, once or several times, and the faults.
 
         Faults are masks, by reason, of what cannot be counted: bool, of the shape of the examples.
@@ -65,6 +60,39 @@ class Statistic(ABC):
     def leading_axes(self, **batch: Any) -> int:
         """How many leading axes of the first entry number the examples."""
         return batch[self.reads[0]].ndim
+
+    # What follows is for wrappers, which change what another statistic observes and how it is held.
+
+    @property
+    def observed(self) -> Mapping[str, Accumulator]:
+        """What `observe` adds to."""
+        return self.accumulators
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The numbers of slices that lead everything counted, the outermost first."""
+        return ()
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """The names of the entries that may be one number for the whole batch."""
+        return ()
+
+    def elements(self, examples: tuple[int, ...]) -> int:
+        """How many examples of a batch stand in one row of it: they are not independent."""
+        return math.prod(examples[1:])
+
+    def prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The batch with entries that JAX cannot hold as arrays that it can."""
+        return batch
+
+    def arranged(self, observation: Observation, **batch: Any) -> Observation:
+        """The observation as it is to be reduced."""
+        return observation
+
+    def settled(self, data: dict[str, Any], observation: Observation, **batch: Any) -> dict[str, Any]:
+        """What a batch adds to each accumulator, from the data reduced."""
+        return data
 
 
 @spec
@@ -95,7 +123,10 @@ class Place(NamedTuple):
     reasons: tuple[str, ...]
     """What can be wrong with an example: of weights, then its own."""
     seen: slice
-    """Its part of the state's `seen`: the examples, then the invalid ones by reason."""
+    """Its part of the state's `seen`."""
+    shape: tuple[int, ...]
+    """Of that part: along each of its axes the slices and what is in none; the examples, those of them that are not
+    independent, and the invalid ones by reason."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -111,8 +142,9 @@ def layout(statistic: AnyStatistic) -> dict[Statistic, Place]:
             name = f"{name}_{kinds[name]}"
         keys = {key: f"{name}.{key}" if several else key for key in member.accumulators}
         reasons = WEIGHT_REASONS + (() if member.weighted else WHOLE_REASONS) + member.reasons
-        stop = start + 1 + len(reasons)
-        places[member] = Place(name, keys, reasons, slice(start, stop))
+        shape = (*(size + 1 for size in member.axes), FAULTS + len(reasons))
+        stop = start if OWN in member.accumulators else start + math.prod(shape)
+        places[member] = Place(name, keys, reasons, slice(start, stop), shape)
         start = stop
     return places
 
@@ -129,5 +161,5 @@ def accumulators_of(statistic: AnyStatistic) -> dict[str, Accumulator]:
 
 @functools.lru_cache(maxsize=4096)
 def seen_of(statistic: AnyStatistic) -> Count:
-    """The one accumulator of examples and invalid examples that all members share."""
-    return Count((max(place.seen.stop for place in layout(statistic).values()),))
+    """The one accumulator of examples and invalid examples that all members share; never empty."""
+    return Count((max(1, *(place.seen.stop for place in layout(statistic).values())),))

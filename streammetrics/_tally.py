@@ -1,22 +1,22 @@
-"""The one reduction: from a batch, and what a statistic observes in it, to the counts of that batch alone."""
+"""From a batch, and what a statistic observes in it, to the counts of that batch alone."""
 
 import functools
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
 from streammetrics import _checks
-from streammetrics._statistic import ABSENT, WEIGHT_REASONS, WHOLE_REASONS, Add, Place, Statistic
-from streammetrics.accumulators import Accumulator, Count
+from streammetrics._reduction import Observation, Shape, broadcast, masked, reduced
+from streammetrics._statistic import ABSENT, DEPENDENT, FAULTS, OWN, WEIGHT_REASONS, WHOLE_REASONS, Place, Statistic
+from streammetrics.accumulators import Count
 
-Shape = tuple[int, ...]
 
-
-def tally(statistic: Statistic, place: Place, batch: Mapping[str, Array]) -> tuple[dict[str, Array], Array]:
-    """The data of a batch by its keys in the state, and the member's part of `seen`."""
+def tally(statistic: Statistic, place: Place, batch: Mapping[str, Array]) -> tuple[dict[str, Any], Array | None]:
+    """What a batch adds, by its keys in the state, and the member's part of `seen` (None where it holds its own)."""
     entries = {name: batch[name] for name in statistic.reads}
     examples = entries[statistic.reads[0]].shape[: statistic.leading_axes(**entries)]
     adds, faults = statistic.observe(**entries)
@@ -28,22 +28,16 @@ def tally(statistic: Statistic, place: Place, batch: Mapping[str, Array]) -> tup
     code = _code(place.reasons, possible, elements)
     if weight is not None and weight_faults:  # the weight cannot say how much such an example counts: it counts once
         weight = jnp.where(_any(weight_faults.values()), 1, weight)
-    weight = _masked(weight, ~faults[ABSENT] if ABSENT in faults else None)
-    share = _masked(weight, None if code is None else code == 0)
+    weight = masked(weight, ~faults[ABSENT] if ABSENT in faults else None)
+    share = masked(weight, None if code is None else code == 0)
 
-    unread = set(adds) ^ set(statistic.accumulators)
-    if unread:
-        _checks.refuse(ValueError, f"observe and accumulators disagree about {_checks.listed(sorted(unread))}")
-    data = {
-        place.keys[name]: functools.reduce(
-            accumulator.merge,
-            (_reduced(accumulator, add, share, examples) for add in _several(adds[name])),
-        )
-        for name, accumulator in statistic.accumulators.items()
-    }
-    if statistic.weighted:  # weights are no numbers of examples then: rows of positive weight are counted
-        weight, share = (None if w is None else w.astype(bool) for w in (weight, share))
-    return data, _seen(place.reasons, tuple(possible), code, weight, share, examples)
+    observation = statistic.arranged(Observation(statistic.observed, adds, examples, weight, share), **entries)
+    data = reduced(observation)
+    seen = _seen(statistic, place.reasons, tuple(possible), code, observation)
+    if OWN in statistic.accumulators:
+        data, seen = data | {OWN: seen}, None
+    data = statistic.settled(data, observation, **entries)
+    return {place.keys[name]: part for name, part in data.items()}, seen
 
 
 def _weight(statistic: Statistic, batch: Mapping[str, Array], elements: Shape) -> tuple[Array | None, dict[str, Array]]:
@@ -52,7 +46,7 @@ def _weight(statistic: Statistic, batch: Mapping[str, Array], elements: Shape) -
         return None, {}
     raw = batch[statistic.weights]
     _checks.prefix(statistic.weights, raw, elements)
-    raw = _broadcast(raw, elements)
+    raw = broadcast(raw, elements)
     if raw.dtype == bool:
         return raw, {}
     floating = jnp.issubdtype(raw.dtype, jnp.floating)
@@ -66,11 +60,6 @@ def _weight(statistic: Statistic, batch: Mapping[str, Array], elements: Shape) -
         faults[above] = raw > 65_535
     dtype = jnp.float32 if statistic.weighted else jnp.uint32
     return jnp.where(_any(faults.values()), 0, raw).astype(dtype), faults
-
-
-def _broadcast(array: Array, shape: Shape) -> Array:
-    """The array over a shape that its own leads."""
-    return jnp.broadcast_to(array.reshape(array.shape + (1,) * (len(shape) - array.ndim)), shape)
 
 
 def _any(masks: Iterable[Array]) -> Array:
@@ -87,67 +76,68 @@ def _code(reasons: tuple[str, ...], faults: Mapping[str, Array], elements: Shape
         )
     code = jnp.zeros(elements, jnp.int32)
     for reason in sorted(faults, key=reasons.index, reverse=True):
-        code = jnp.where(_broadcast(faults[reason], elements), reasons.index(reason) + 1, code)
+        code = jnp.where(broadcast(faults[reason], elements), reasons.index(reason) + 1, code)
     return code
 
 
-def _masked(weight: Array | None, mask: Array | None) -> Array | None:
-    """The weight where the mask is true, else 0."""
-    if mask is None:
-        return weight
-    return mask if weight is None else jnp.where(mask, weight, weight.dtype.type(0))
-
-
-def _several(adds: Add | list[Add]) -> list[Add]:
-    return [adds] if isinstance(adds, Add) else adds
-
-
-def _reduced(accumulator: Accumulator, add: Add, share: Array | None, examples: Shape) -> Array:
-    """An accumulator's data of the batch: the axes of examples and elements become rows."""
-    amount, cell = add
-    if cell is not None:
-        rows = cell.shape
-    elif isinstance(amount, int | float):
-        rows = examples
-    else:
-        rows = amount.shape[: amount.ndim - len(accumulator.shape) - accumulator.amount_axes]
-    if isinstance(amount, int | float):
-        kind = bool if isinstance(accumulator, Count) and amount == 1 else type(amount)
-        amount = jnp.full(rows, amount, {bool: bool, int: jnp.int32, float: jnp.float32}[kind])
-    elif amount.ndim < len(rows):
-        amount = _broadcast(amount, rows)
-    if amount.shape[: len(rows)] != rows:
-        _checks.refuse(ValueError, f"an amount has shape {amount.shape}, but its cells have shape {rows}")
-    count = math.prod(rows)
-    if share is not None:
-        if share.ndim < len(rows):
-            share = _broadcast(share, rows)
-        share = share.reshape(count, *share.shape[len(rows) :])
-    amount = amount.reshape(count, *amount.shape[len(rows) :])
-    return accumulator.reduce(amount, share, None if cell is None else cell.reshape(count).astype(jnp.int32))
-
-
 def _seen(
-    reasons: tuple[str, ...],
-    possible: tuple[str, ...],
-    code: Array | None,
-    weight: Array | None,
-    share: Array | None,
-    examples: Shape,
+    statistic: Statistic, reasons: tuple[str, ...], possible: tuple[str, ...], code: Array | None, seen: Observation
 ) -> Array:
-    """The counts of examples and of faults by reason; only those that are possible here are looked for."""
-    rows, numbers = math.prod(examples), [reasons.index(reason) + 1 for reason in possible]
-    if code is not None and code.shape == examples:
-        columns = _counted(code, [0, *numbers], weight)
-    else:  # an example counts with the weight of its heaviest element that does
-        columns = {} if code is None else _counted(code, numbers, weight)
-        heaviest = None
-        if share is not None:
-            inner = math.prod(share.shape[len(examples) :])
-            heaviest = jnp.max(share.reshape(rows, inner), 1, initial=share.dtype.type(0))
-        columns[0] = Count(()).reduce(jnp.ones((rows,), bool), heaviest, None)
-    none = jnp.zeros((2,), jnp.uint32)
-    return jnp.stack([columns.get(number, none) for number in range(1 + len(reasons))], 1)
+    """The counts of examples, of those that are not independent, and of faults by reason, of every place.
+
+    Only faults that are possible here are looked for.
+    """
+    columns = FAULTS + len(reasons)
+    weight, share = seen.weight, seen.share
+    dependent = None if share is None or share.dtype == bool else (share != 0) & (share != 1)
+    if statistic.weighted:  # weights are no numbers of examples then: rows of positive weight are counted
+        weight, share = (None if w is None else w.astype(bool) for w in (weight, share))
+    by_example = code is not None and code.shape == seen.examples
+    # An example counts with the weight of its heaviest element that does.
+    heaviest = share if by_example or share is None else _of_examples(share, seen.examples)
+    several = statistic.elements(seen.examples) > 1
+    rows = None if several or dependent is None else _of_examples(dependent, seen.examples)
+    if seen.place is None:
+        numbers = [reasons.index(reason) + 1 for reason in possible]
+        if by_example:
+            found = _counted(code, [0, *numbers], weight)
+        else:
+            found = {} if code is None else _counted(code, numbers, weight)
+            found[0] = _ones(seen.examples, heaviest)
+        none = jnp.zeros((2,), jnp.uint32)
+        first = [found[0], found[0] if several else none if rows is None else _ones(seen.examples, rows)]
+        return jnp.stack([*first, *(found.get(number, none) for number in range(1, 1 + len(reasons)))], 1)
+
+    counts = Count((math.prod(size + 1 for size in seen.axes) * columns,))
+    at = seen.place * columns
+
+    def scattered(cell: Array, weight: Array | None) -> Array:
+        weight = None if weight is None else weight.reshape(-1)
+        return counts.reduce(jnp.ones((cell.size,), bool), weight, cell.reshape(-1))
+
+    if by_example:
+        data = scattered(at + jnp.where(code == 0, 0, code + (FAULTS - 1)), weight)
+    else:
+        data = scattered(at, heaviest)
+        if code is not None:
+            cell = broadcast(at, code.shape) + code + (FAULTS - 1)
+            data = counts.merge(data, scattered(jnp.where(code == 0, -1, cell), weight))
+    if several:
+        data = data.reshape(2, -1, columns)
+        data = data.at[..., DEPENDENT].set(data[..., 0]).reshape(2, -1)
+    elif rows is not None:
+        data = counts.merge(data, scattered(at + DEPENDENT, rows))
+    return data
+
+
+def _of_examples(share: Array, examples: Shape) -> Array:
+    """The greatest share of any element of each example, in one row."""
+    elements = math.prod(share.shape[len(examples) :])
+    return jnp.max(share.reshape(math.prod(examples), elements), 1, initial=share.dtype.type(0))
+
+
+def _ones(examples: Shape, weight: Array | None) -> Array:
+    return Count(()).reduce(jnp.ones((math.prod(examples),), bool), weight, None)
 
 
 def _counted(code: Array, numbers: list[int], weight: Array | None) -> dict[int, Array]:

@@ -20,7 +20,8 @@ from streammetrics._container import Kind, seal, unseal, write
 from streammetrics._spec import contents, is_spec, rebuild
 from streammetrics._state import State
 
-STATE = Kind(b"SMET", 1, "a state")
+STATE = Kind(b"SMET", 2, "a state")
+"""Version 1 did not count which examples are not independent."""
 
 
 def to_bytes(state: State) -> bytes:
@@ -82,15 +83,27 @@ def specifications(value: Any) -> set[type]:
 
 
 def _read(data: bytes, known: Iterable[type], who: str) -> State:
-    header, body = unseal(STATE, data, who)
+    version, header, body = unseal(STATE, data, who)
     statistic = _specified(header["statistic"], _known(known, who), who)
     arrays = _arrays(header["arrays"], body)
+    if version == 1:
+        arrays["seen"] = _completed(arrays["seen"], statistic)
     state = State(statistic, {key: arrays[key] for key in arrays if key != "seen"}, arrays["seen"])
     _state.check(state, who, statistic)
     dtypes = {array.dtype == accumulator.dtype for accumulator, array in _state.arrays(state)}
     if dtypes != {True}:
         raise ValueError(f"{who}: the arrays of {statistic!r} have other dtypes than it says")
     return state
+
+
+def _completed(seen: Array, statistic: Any) -> Array:
+    """What version 1 had seen, with all examples as if they were not independent: which are is not known."""
+    parts, start = [], 0
+    for place in _statistic.layout(statistic).values():
+        stop = start + 1 + len(place.reasons)
+        parts += [seen[:, start : start + 1], seen[:, start:stop]]
+        start = stop
+    return jnp.concatenate(parts, 1)
 
 
 def _little(array: Any) -> np.ndarray:

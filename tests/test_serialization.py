@@ -16,7 +16,7 @@ from tests.catalogue import MeanProduct, Products
 METRIC = sm.Collection(accuracy=sm.Accuracy(sm.Binary("scores", threshold=float("inf"))), loss=sm.Mean("loss"))
 STATE = METRIC.tally(predictions=[0.5, 2.0], targets=[0, 1], loss=[1.0, 2.0])
 DATA = sm.to_bytes(STATE)
-GOLDEN = Path(__file__).parent / "data" / "state_v1.sm"
+GOLDEN, OLD = (Path(__file__).parent / "data" / f"state_v{version}.sm" for version in (2, 1))
 
 
 def sealed(data: bytes) -> bytes:
@@ -52,8 +52,8 @@ def test_foreign_bytes_are_refused() -> None:
 
 
 def test_a_newer_version_is_refused() -> None:
-    newer = sealed(DATA[:4] + struct.pack("<H", 2) + DATA[6:])
-    with pytest.raises(ValueError, match="the bytes are of version 2, but this library reads up to version 1"):
+    newer = sealed(DATA[:4] + struct.pack("<H", 3) + DATA[6:])
+    with pytest.raises(ValueError, match="the bytes are of version 3, but this library reads up to version 2"):
         sm.from_bytes(newer)
 
 
@@ -85,7 +85,7 @@ def test_arrays_of_another_shape_or_dtype_are_refused() -> None:
 
 
 def golden_state() -> sm.State:
-    """Three rows, 2^33 times: what version 1 wrote of it lies in a file."""
+    """Three rows, 2^33 times: what each version wrote of it lies in a file."""
     metric = sm.Collection(
         accuracy=sm.Accuracy(sm.Binary("labels")),
         mean=sm.Mean("loss"),
@@ -99,19 +99,29 @@ def golden_state() -> sm.State:
     return state
 
 
-def test_what_version_1_wrote_is_read_and_written_still() -> None:
+def test_what_this_version_wrote_is_read_and_written_still() -> None:
     data = GOLDEN.read_bytes()
     assert sm.to_bytes(golden_state()) == data
     state = sm.load(GOLDEN)
     assert state.statistic == golden_state().statistic
     assert sm.plain(state.examples)["ClassCounts"] == 3 * 2**33
+    assert sm.plain(state.dependent)["ClassCounts"] == 0
+
+
+def test_what_version_1_wrote_is_read_still_and_taken_as_examples_that_may_not_be_independent() -> None:
+    old, new = sm.load(OLD), golden_state()
+    assert old.statistic == new.statistic
+    for name, array in new.data.items():
+        np.testing.assert_array_equal(old.data[name], array)
+    assert sm.plain(old.examples) == sm.plain(new.examples) == sm.plain(old.dependent)
+    assert sm.plain(old.invalid) == sm.plain(new.invalid)
 
 
 def test_the_layout_is_what_the_documentation_says() -> None:
     """The golden file, read without the library; its numbers are derived by hand from the three rows."""
     data = GOLDEN.read_bytes()
     letters, version, length = struct.unpack_from("<4sHI", data)
-    assert (letters, version) == (b"SMET", 1)
+    assert (letters, version) == (b"SMET", 2)
     assert hashlib.sha256(data[:-32]).digest() == data[-32:]
     header, start, arrays = json.loads(data[10 : 10 + length]), 10 + length, {}
     for each in header["arrays"]:

@@ -15,21 +15,16 @@ SLOTS_LIMIT = 2**20  # bytes of a float state up to which every device sends its
 
 
 @spec
-class Accumulator(ABC):
-    """A commutative monoid over arrays: how additions are stored, reduced, merged, sent over devices and decoded.
+class Monoid(ABC):
+    """A commutative monoid over arrays: how states are stored, merged, sent over devices and decoded.
 
-    Its data is one array `(limbs, *shape)` of `dtype`; all zeros is the identity. What is added may be NaN or
-    infinite only where its weight is 0: there it is absent.
+    Its data is one array `(limbs, *shape)` of `dtype`; all zeros is the identity.
     """
 
     shape: tuple[int, ...] = ()
 
     dtype: ClassVar[Any]
     limbs: ClassVar[int]
-    amount_axes: ClassVar[int] = 0
-    """How many axes an amount has beyond the accumulator's."""
-    rows_limit: ClassVar[int]
-    """How many rows one pass of `_reduce` takes; more are reduced in several passes and merged."""
 
     def __post_init__(self) -> None:
         if any(not isinstance(size, int) or size < 0 for size in self.shape):
@@ -38,6 +33,42 @@ class Accumulator(ABC):
     def init(self) -> Array:
         """The identity."""
         return jnp.zeros((self.limbs, *self.shape), self.dtype)
+
+    def placed(self, part: Any) -> Array:
+        """The data of what a batch adds."""
+        return part
+
+    def added(self, data: Array, part: Any) -> Array:
+        """The data with what a batch adds."""
+        return self.merge(data, part)
+
+    @abstractmethod
+    def merge(self, a: Array, b: Array) -> Array:
+        """The data of both."""
+
+    @abstractmethod
+    def pack(self, data: Array, index: Array, devices: int) -> Array:
+        """Words of uint32 whose sum over the devices `unpack` can read."""
+
+    @abstractmethod
+    def unpack(self, words: Array, devices: int) -> Array:
+        """The data of all devices from the summed words of `pack`."""
+
+    @abstractmethod
+    def decode(self, data: Array) -> Any:
+        """The value to read."""
+
+
+class Accumulator(Monoid):
+    """A monoid that holds what examples add to it: how additions are reduced.
+
+    What is added may be NaN or infinite only where its weight is 0: there it is absent.
+    """
+
+    amount_axes: ClassVar[int] = 0
+    """How many axes an amount has beyond the accumulator's."""
+    rows_limit: ClassVar[int]
+    """How many rows one pass of `_reduce` takes; more are reduced in several passes and merged."""
 
     def reduce(self, amount: Array, weight: Array | None, cell: Array | None) -> Array:
         """The data of a batch of R rows.
@@ -66,25 +97,9 @@ class Accumulator(ABC):
     def _reduce(self, amount: Array, weight: Array | None, cell: Array | None) -> Array:
         """`reduce` of at most `rows_limit` rows."""
 
-    @abstractmethod
-    def merge(self, a: Array, b: Array) -> Array:
-        """The data of both."""
 
-    @abstractmethod
-    def pack(self, data: Array, index: Array, devices: int) -> Array:
-        """Words of uint32 whose sum over the devices `unpack` can read."""
-
-    @abstractmethod
-    def unpack(self, words: Array, devices: int) -> Array:
-        """The data of all devices from the summed words of `pack`."""
-
-    @abstractmethod
-    def decode(self, data: Array) -> Any:
-        """The value to read."""
-
-
-class Slotted(Accumulator):
-    """An accumulator whose merge is no addition of words: each device sends its data in a slot of its own."""
+class Slotted(Monoid):
+    """A monoid whose merge is no addition of words: each device sends its data in a slot of its own."""
 
     def pack(self, data: Array, index: Array, devices: int) -> Array:
         words = lax.bitcast_convert_type(data, jnp.uint32)

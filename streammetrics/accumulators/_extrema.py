@@ -7,12 +7,12 @@ import numpy as np
 from jax import Array, lax
 
 from streammetrics._spec import spec
-from streammetrics.accumulators._base import Slotted, split_shape, spread
+from streammetrics.accumulators._base import Accumulator, Slotted, split_shape, spread
 
 SIGN = np.uint32(0x80000000)
 
 
-class Extremum(Slotted):
+class Extremum(Slotted, Accumulator):
     """The greatest key: an integer in the order of the floats that is 0 for nothing, so that −∞ is a value."""
 
     dtype = np.uint32

@@ -22,11 +22,11 @@ from streammetrics._double import (
     value_of,
 )
 from streammetrics._spec import spec
-from streammetrics.accumulators._base import Slotted, split_shape, spread
+from streammetrics.accumulators._base import Accumulator, Slotted, split_shape, spread
 from streammetrics.accumulators._floats import ROWS_LIMIT, sum_by_cell, sum_rows, weighted
 
 
-class Centred(Slotted):
+class Centred(Slotted, Accumulator):
     """Weight, means and centred products of some variables, each a double-float: never E[x²] − E[x]²."""
 
     dtype = np.float32

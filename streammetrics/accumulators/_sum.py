@@ -6,12 +6,12 @@ from jax import Array
 
 from streammetrics._double import DoubleFloat, saturating_add, value_of
 from streammetrics._spec import spec
-from streammetrics.accumulators._base import Slotted, split_shape
+from streammetrics.accumulators._base import Accumulator, Slotted, split_shape
 from streammetrics.accumulators._floats import ROWS_LIMIT, sum_by_cell, sum_rows, weighted
 
 
 @spec
-class Sum(Slotted):
+class Sum(Slotted, Accumulator):
     """Σ weight · amount, to about 1e-13 of Σ |weight · amount|.
 
     Amounts are real (16-bit floats are widened, integers taken exactly), weights non-negative. Decodes to a

@@ -8,7 +8,7 @@ from streammetrics import statistics
 from streammetrics._collection import Collection
 from streammetrics._metric import Metric
 from streammetrics._state import State, seen_counts
-from streammetrics._statistic import layout, members
+from streammetrics._statistic import FAULTS, layout, members
 from streammetrics._tasks import TASKS, Multilabel
 from streammetrics.command._errors import Refused
 from streammetrics.command._metrics import Asked, Task, default, made
@@ -72,10 +72,9 @@ def seen(model: Model, state: State) -> Seen:
     counts, examples = seen_counts(state), 0
     invalid: dict[str, int] = {}
     for member in members(model.collection.statistic):
-        place = layout(state.statistic)[member]
-        numbers = counts[place.seen].tolist()
+        numbers = counts[member].tolist()
         examples = max(examples, numbers[0])
-        for reason, number in zip(place.reasons, numbers[1:], strict=True):
+        for reason, number in zip(layout(state.statistic)[member].reasons, numbers[FAULTS:], strict=True):
             if number:
                 invalid[reason] = max(number, invalid.get(reason, 0))
     return Seen(examples, invalid)

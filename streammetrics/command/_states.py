@@ -4,7 +4,7 @@ import argparse
 
 import streammetrics as sm
 from streammetrics._state import State, seen_counts
-from streammetrics._statistic import layout, members
+from streammetrics._statistic import members
 from streammetrics.command import _output
 from streammetrics.command._errors import Refused, sentence, told_of
 from streammetrics.command._metrics import asked_by
@@ -64,8 +64,8 @@ def _models(options: argparse.Namespace, state: State) -> Models:
 def _counted(state: State) -> str:
     """Every statistic with its numbers of examples, counted and not."""
     lines = []
-    for member, place in layout(state.statistic).items():
-        examples, *invalid = seen_counts(state)[place.seen].tolist()
+    for member, counts in seen_counts(state).items():
+        examples, _, *invalid = counts.tolist()
         others = f", {sum(invalid):,} not counted" if any(invalid) else ""
         lines.append(f"{member!r}: {many(examples, 'example')}{others}")
     return "\n".join(lines)
