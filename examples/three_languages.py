@@ -124,7 +124,7 @@ class Epoch(NamedTuple):
     averaged: dict[str, Any]  # over batches: the `RATIOS` alone
 
 
-def train(known: Sentences, unseen: Sentences, options: argparse.Namespace) -> list[Epoch]:
+def train(known: Sentences, unseen: Sentences, options: argparse.Namespace) -> sm.History:
     """Trains a fresh model; every epoch is printed as it ends."""
     model = Classifier(nnx.Rngs(options.seed))
     optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
@@ -132,7 +132,7 @@ def train(known: Sentences, unseen: Sentences, options: argparse.Namespace) -> l
     shuffling = np.random.default_rng(options.seed)
     known_rows, unseen_rows, size = known.rows(), unseen.rows(), options.batch_size
     in_order, steps = np.arange(len(unseen)), number_of_batches(known, size)
-    history = []
+    history = sm.History()
     # Without a terminal there is no bar; on one, `bar.write` prints above it.
     with tqdm(total=options.epochs * steps, unit="step", leave=False, disable=None) as bar:
         for number in range(1, options.epochs + 1):
@@ -144,7 +144,7 @@ def train(known: Sentences, unseen: Sentences, options: argparse.Namespace) -> l
             trained = read(metrics, ratios)
             ratios = [validation_step(model, metrics, batch) for batch in batches(unseen_rows, in_order, size)]
             epoch = Epoch(*map(both, trained, read(metrics, ratios)))
-            history.append(epoch)
+            history = history.add(number, epoch._asdict())
             bar.write(f"Epoch {number}/{options.epochs}")
             bar.write(keras_lines(epoch, steps, seconds=time.perf_counter() - start))
     return history
@@ -187,9 +187,9 @@ def keras_time(seconds: float) -> str:
     return f"{seconds:.0f}s" if seconds >= 1 else f"{1e3 * seconds:.0f}ms"
 
 
-def summary(epoch: Epoch, unseen: Sentences, batch_size: int) -> str:
+def summary(history: sm.History, unseen: Sentences, batch_size: int) -> str:
     """The last epoch's validation by class: counted, averaged over batches, and why the two differ."""
-    total = number_of_batches(unseen, batch_size)
+    total, last = number_of_batches(unseen, batch_size), history.at(history.epochs[-1])
     rows = [
         "Validation after the last epoch, in %: counted over all examples | averaged over batches",
         f"  {'class':<10} {'examples':>8}   {'recall':^15}   {'precision':^15}   {'batches with it':>15}",
@@ -199,7 +199,7 @@ def summary(epoch: Epoch, unseen: Sentences, batch_size: int) -> str:
         present = len(np.unique(np.flatnonzero(unseen.targets == index) // batch_size))
         ceilings.append(present / total)
         ratios = (
-            f"{100 * epoch.counted[name]:>6.1f} | {100 * epoch.averaged[name]:<6.1f}"
+            f"{100 * last[f'counted.{name}']:>6.1f} | {100 * last[f'averaged.{name}']:<6.1f}"
             for name in (f"val_recall_c{index}", f"val_precision_c{index}")
         )
         rows.append(f"  {name:<10} {examples:>8}   {'   '.join(ratios)}   {f'{present} of {total}':>15}")
@@ -213,20 +213,18 @@ def summary(epoch: Epoch, unseen: Sentences, batch_size: int) -> str:
     return "\n".join(rows)
 
 
-def draw_curves(history: list[Epoch]) -> Figure:
+def draw_curves(history: sm.History) -> Figure:
     """Recall and precision over the epochs, one column a class; dots are averages over batches."""
     figure = Figure(figsize=(9.5, 5.6), layout="constrained")
     panels = figure.subplots(2, len(CLASS_NAMES), sharex=True, sharey=True)
-    epochs = range(1, len(history) + 1)
     colours = {"training": "#0072B2", "validation": "#D55E00"}  # blue and vermilion: told apart by every eye
     for (row, column), panel in np.ndenumerate(panels):
         ratio = ("recall", "precision")[row]
         for part, colour in colours.items():
             name = f"{'val_' if part == 'validation' else ''}{ratio}_c{column}"
-            counted = [epoch.counted[name] for epoch in history]
-            averaged = [epoch.averaged[name] for epoch in history]
-            panel.plot(epochs, counted, color=colour, label=f"{part}, counted")
-            panel.plot(epochs, averaged, color=colour, linestyle=":", label=f"{part}, averaged over batches")
+            panel.plot(*history[f"counted.{name}"], color=colour, label=f"{part}, counted")
+            averaged = f"{part}, averaged over batches"
+            panel.plot(*history[f"averaged.{name}"], color=colour, linestyle=":", label=averaged)
         panel.set(title=CLASS_NAMES[column] if row == 0 else "", ylim=(-0.03, 1.03))
         panel.grid(alpha=0.3)
     for panel in panels[-1]:
@@ -268,11 +266,11 @@ def main() -> None:
     known, unseen = load()
     print(describe(known, unseen))
     history = train(known, unseen, options)
-    print(summary(history[-1], unseen, options.batch_size))
+    print(summary(history, unseen, options.batch_size))
     output.mkdir(parents=True, exist_ok=True)
     pictures = {
         "three_languages_curves.png": draw_curves(history),
-        "three_languages_confusion.png": draw_confusion(np.array(history[-1].counted["val_confusion"])),
+        "three_languages_confusion.png": draw_confusion(history["counted.val_confusion"].values[-1]),
     }
     for name, figure in pictures.items():
         figure.savefig(output / name, dpi=100)

@@ -1,22 +1,25 @@
 """Pictures of curves, tables and distributions, drawn with matplotlib: `pip install "streammetrics[plot]"`.
 
-Each function takes a metric and a state, of that metric or of a collection that counts the same, draws on the given
-`Axes` (on new ones by default), and returns them.
+Each function takes a metric and a state, of that metric or of a collection that counts the same (`plot_history` takes
+a `History`), draws on the given `Axes` (on new ones by default), and returns them.
 """
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from streammetrics._batches import plain
 from streammetrics._metric import Beside
 from streammetrics._spec import contents, spec
 from streammetrics._state import State, part
 from streammetrics._tasks import Binary, Multiclass
+from streammetrics.history import History
 from streammetrics.metrics import (
     AUROC,
     ROC,
@@ -31,6 +34,8 @@ from streammetrics.metrics._histograms import Histogram, ratio
 SHADE = {"alpha": 0.25, "linewidth": 0}
 BARS = 50
 FARTHEST = 1e30
+COLOURS = 10  # of matplotlib's own cycle
+DOTTED = 30  # so many points can be told apart
 
 
 @spec
@@ -165,6 +170,35 @@ def plot_score_distribution(
     return ax
 
 
+def plot_history(
+    history: History,
+    names: str | Sequence[str] | None = None,
+    ax: Axes | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Axes:
+    """Draws values by epoch: a line for each name, with a ring at its best epoch where a way is known to be better.
+
+    `names` are by default all that are one number in each epoch. One that has a value per class gets thin lines, which
+    `class_names` names; of more than 10 classes all look alike.
+    """
+    names = _recorded(history, names)
+    ax = ax or pyplot.subplots()[1]
+    single = [name for name in names if history[name].values.ndim == 1]
+    for name in single:
+        epochs, values = history[name]
+        (line,) = ax.plot(epochs, values, marker=_dots(epochs), linewidth=1.8, zorder=3, label=name)
+        _mark_best(ax, history, name, line)
+    # A class has one colour in all names, and a name one kind of line for all classes.
+    kinds = itertools.cycle(("-", "--", ":", "-."))
+    for name in names:
+        if name not in single:
+            _draw_classes(ax, name, *history[name], class_names, next(kinds), len(single))
+    ax.set(xlabel="epoch", ylabel=names[0] if len(names) == 1 else "value")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(edgecolor="none", fontsize="medium" if len(ax.get_legend_handles_labels()[1]) < 5 else "small")
+    return ax
+
+
 def _extent(low: np.ndarray, high: np.ndarray, count: Any) -> tuple[float, float]:
     """Where the scores lie, without the bins at the ends, which have no width to draw."""
     held = np.flatnonzero((count > 0) & (low > -FARTHEST) & (high < FARTHEST))
@@ -207,3 +241,51 @@ def _classes(metric: Any, values: Mapping[str, Any]) -> Iterator[tuple[str, dict
         return
     for place in range(len(values["area"])):
         yield f"{names[place] if names else f'class {place}'}, ", {name: value[place] for name, value in values.items()}
+
+
+def _recorded(history: History, names: str | Sequence[str] | None) -> list[str]:
+    """The names to draw, of numbers or of one number per class."""
+    if not isinstance(history, History):
+        raise TypeError(f"plot_history: got {history!r}, but a History is due")
+    if names is None:
+        names = [name for name in history if history[name].values.ndim == 1]
+    names = [names] if isinstance(names, str) else list(names)
+    if not names:
+        raise ValueError(f"plot_history: got no names, but at least one of {history!r} is due")
+    for name in names:
+        if len(shape := history[name].values.shape[1:]) > 1:
+            raise ValueError(
+                f"plot_history: {name} has shape {shape} in each epoch, but one number, or one per class, is due"
+            )
+    return names
+
+
+def _dots(epochs: np.ndarray) -> str:
+    return "." if len(epochs) <= DOTTED else ""
+
+
+def _mark_best(ax: Axes, history: History, name: str, line: Any) -> None:
+    """A ring around the best point, told in the legend."""
+    if history.higher_is_better(name) is None or np.isnan(history[name].values.astype(float)).all():
+        return
+    epoch, value = history.best(name)
+    ax.plot([epoch], [value], "o", markersize=9, fillstyle="none", zorder=3, color=line.get_color())
+    line.set_label(f"{name}, best {value:.3g} in epoch {epoch}")
+
+
+def _draw_classes(
+    ax: Axes, name: str, epochs: np.ndarray, values: np.ndarray, class_names: Any, kind: str, first: int
+) -> None:
+    """A thin line for each class, of the colours from the first that is free on."""
+    classes = values.shape[1]
+    if class_names is not None and len(class_names) != classes:
+        raise ValueError(f"plot_history: got {len(class_names)} class names, but {name} has {classes} classes")
+    thin: dict[str, Any] = {"linestyle": kind, "linewidth": 0.9}
+    if classes > COLOURS:
+        lines = ax.plot(epochs, values, color=f"C{first % COLOURS}", alpha=0.2, **thin)
+        lines[0].set_label(f"{name}, {classes} classes")
+        return
+    for place in range(classes):
+        label = f"{name}, {class_names[place] if class_names else f'class {place}'}"
+        colour = f"C{(first + place) % COLOURS}"
+        ax.plot(epochs, values[:, place], color=colour, marker=_dots(epochs), markersize=4, label=label, **thin)

@@ -84,6 +84,8 @@ class BatchwisePrecision(Batchwise):
     0.25
     """
 
+    higher_is_better = True
+
     def read(self, counts: Mapping[str, Any]) -> Array:
         return counts["ratios"].average()[0]
 
@@ -100,6 +102,8 @@ class BatchwiseRecall(Batchwise):
     >>> round(float(metric.compute(metric.update(state, [0.1, 0.3], [0, 0]))), 4)  # right, and still half
     0.5
     """
+
+    higher_is_better = True
 
     def read(self, counts: Mapping[str, Any]) -> Array:
         return counts["ratios"].average()[1]

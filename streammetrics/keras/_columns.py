@@ -51,6 +51,10 @@ class Column(Metric):
             raise ValueError(f"Column: label is {self.label}, but must be {due}")
 
     @property
+    def higher_is_better(self) -> bool | None:  # pyright: ignore[reportIncompatibleVariableOverride]  # of a ratio
+        return True if self.quantity in RATIOS else None
+
+    @property
     def statistic(self) -> Statistic:
         return ThresholdCounts(ranked(self.task), (self.threshold,))
 

@@ -56,6 +56,8 @@ class RoundedAccuracy(Metric):
 
     task: Any
 
+    higher_is_better = True
+
     def __post_init__(self) -> None:
         check_task(self)
         _check_rounded(self)

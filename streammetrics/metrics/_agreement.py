@@ -69,6 +69,8 @@ class BalancedAccuracy(Agreement, ClassMetric):
 
     adjusted: bool = False
 
+    higher_is_better = True
+
     def read(self, counts: Mapping[str, Any]) -> Array:
         return self.agreement(counts)
 
@@ -93,6 +95,8 @@ class MatthewsCorrelation(Agreement, ClassMetric):
     >>> round(float(MatthewsCorrelation(Binary("labels"))([1, 1, 0, 0, 1], [1, 0, 0, 0, 1])), 4)
     0.6667
     """
+
+    higher_is_better = True
 
     def read(self, counts: Mapping[str, Any]) -> Array:
         return self.agreement(counts)
@@ -122,6 +126,8 @@ class CohenKappa(Agreement):
 
     weighting: str | None = None
     undefined: float | str = dataclasses.field(default="nan", kw_only=True)
+
+    higher_is_better = True
 
     def __post_init__(self) -> None:
         _checks.choice(self, "weighting", (None, "linear", "quadratic"))
@@ -187,6 +193,8 @@ class Informedness(Averaged, ClassMetric):
     0.6666666865348816
     """
 
+    higher_is_better = True
+
     def read(self, counts: Mapping[str, Any]) -> Array:
         return self.averaged(
             events_of(self.task, counts),
@@ -205,6 +213,8 @@ class Markedness(Averaged, ClassMetric):
     >>> float(Markedness(Binary("labels"))([1, 1, 0, 0], [1, 1, 1, 0]))
     0.5
     """
+
+    higher_is_better = True
 
     def read(self, counts: Mapping[str, Any]) -> Array:
         return self.averaged(

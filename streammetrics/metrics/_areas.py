@@ -74,6 +74,8 @@ class AUROC(Area):
 
     max_fpr: float | None = None
 
+    higher_is_better = True
+
     def __post_init__(self) -> None:
         if self.max_fpr is not None and not LEAST_RATE <= self.max_fpr <= 1:
             raise ValueError(f"AUROC: max_fpr is {self.max_fpr}, but must be from {LEAST_RATE} to 1")
@@ -99,6 +101,8 @@ class Gini(Area):
     0.5
     """
 
+    higher_is_better = True
+
     def measured(self, histogram: Histogram) -> Estimate:
         return Estimate(*(2 * area - 1 for area in area_below(histogram))).within(-1.0, scale=2.0)
 
@@ -117,6 +121,8 @@ class LogAUC(Area):
     """
 
     fpr_range: tuple[float, float] = (0.001, 0.1)
+
+    higher_is_better = True
 
     def __post_init__(self) -> None:
         low, high = self.fpr_range if len(self.fpr_range) == 2 else (1.0, 0.0)
@@ -149,6 +155,8 @@ class AveragePrecision(Area):
     >>> round(float(AveragePrecision(Binary("probabilities"))([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])), 4)
     0.8333
     """
+
+    higher_is_better = True
 
     def measured(self, histogram: Histogram) -> Estimate:
         h, p, n = histogram, histogram.positive, histogram.negative
@@ -184,6 +192,8 @@ class PRAUC(Area):
     0.7973
     """
 
+    higher_is_better = True
+
     def measured(self, histogram: Histogram) -> Estimate:
         p, n = histogram.positive, histogram.negative
         tp, above = histogram.above.tp[..., :-1], (histogram.above.tp + histogram.above.fp)[..., :-1]
@@ -207,6 +217,8 @@ class KolmogorovSmirnov(Area):
     0.5
     """
 
+    higher_is_better = True
+
     def measured(self, histogram: Histogram) -> Estimate:
         tpr, fpr = histogram.tpr, histogram.fpr
         value = largest(jnp.abs(tpr - fpr))
@@ -226,6 +238,8 @@ class EqualErrorRate(Area):
     >>> float(EqualErrorRate(Binary("probabilities"))([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]))
     0.5
     """
+
+    higher_is_better = False
 
     def measured(self, histogram: Histogram) -> Estimate:
         fpr, fnr = histogram.fpr, histogram.fnr
@@ -260,6 +274,8 @@ class OneVsOneAUROC(Binned):
     """
 
     average: str | None = dataclasses.field(default="macro", kw_only=True)
+
+    higher_is_better = True
 
     def __post_init__(self) -> None:
         _checks.kind_of_task(self, Multiclass, "the others have no pairs of classes")

@@ -125,6 +125,8 @@ class CalibrationError(OfConfidences):
 
     norm: str = "l1"
 
+    higher_is_better = False
+
     def __post_init__(self) -> None:
         _checks.choice(self, "norm", ("l1", "l2", "max"))
 

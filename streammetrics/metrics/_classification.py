@@ -28,6 +28,7 @@ class Accuracy(Rate):
     """
 
     default_average = "micro"
+    higher_is_better = True
 
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         if isinstance(self.task, Multiclass):
@@ -46,6 +47,8 @@ class Precision(Rate):
     >>> Precision(Multiclass(3, "labels"), average=None)([0, 1, 1, 2], [0, 1, 2, 2]).tolist()
     [1.0, 0.5, 1.0]
     """
+
+    higher_is_better = True
 
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tp, tp + fp
@@ -67,6 +70,8 @@ class Recall(Rate):
     0.5
     """
 
+    higher_is_better = True
+
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tp, tp + fn
 
@@ -81,6 +86,8 @@ class Specificity(Rate):
     >>> float(Specificity(Binary("labels"))([0, 1, 0, 1], [0, 0, 0, 1]))
     0.6666666865348816
     """
+
+    higher_is_better = True
 
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tn, tn + fp
@@ -98,6 +105,8 @@ class FBeta(Rate):
     """
 
     beta: float = 1.0
+
+    higher_is_better = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.beta < float("inf"):
@@ -118,6 +127,8 @@ class F1(Rate):
     >>> float(F1(Binary("labels"))([0, 1, 1, 1], [0, 0, 1, 1]))
     0.800000011920929
     """
+
+    higher_is_better = True
 
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return 2 * tp, 2 * tp + fn + fp
@@ -153,6 +164,8 @@ class ExactMatch(Metric):
     """
 
     task: Any
+
+    higher_is_better = True
 
     def __post_init__(self) -> None:
         check_task(self)

@@ -80,6 +80,8 @@ class Constrained(Best):
 
     reach: ClassVar[str]
 
+    higher_is_better = True
+
     def __post_init__(self) -> None:
         if not 0 <= self.least <= 1:
             raise ValueError(f"{type(self).__name__}: {self.reach} is {self.least}, but must be from 0 to 1")
@@ -230,6 +232,10 @@ class BestThreshold(Best):
             object.__setattr__(self, "beta", 1.0)
         if self.by != "cost":
             object.__setattr__(self, "costs", (1.0, 1.0))
+
+    @property
+    def higher_is_better(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]  # the criterion says
+        return self.by != "cost"
 
     def rank(self, events: Events) -> tuple[Array, Array]:
         value = self.objective(events)

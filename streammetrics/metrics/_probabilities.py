@@ -47,6 +47,8 @@ class LogLoss(Likelihood):
     0.367
     """
 
+    higher_is_better = False
+
     def read(self, counts: Mapping[str, Any]) -> Array:
         return counts["loss"].average()
 
@@ -65,6 +67,8 @@ class Perplexity(Likelihood):
     4.0
     """
 
+    higher_is_better = False
+
     def read(self, counts: Mapping[str, Any]) -> Array:
         return jnp.exp(counts["loss"].average())
 
@@ -81,6 +85,8 @@ class Brier(OfProbabilities):
     >>> round(float(Brier(Binary("probabilities"))([0.8, 0.4], [1, 0])), 4)
     0.1
     """
+
+    higher_is_better = False
 
     @property
     def statistic(self) -> Statistic:
@@ -109,6 +115,8 @@ class HingeLoss(Metric):
     task: Any
     multiclass: str = "crammer-singer"
     average: str | None = dataclasses.field(default="macro", kw_only=True)
+
+    higher_is_better = False
 
     def __post_init__(self) -> None:
         check_task(self)

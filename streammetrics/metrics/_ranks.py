@@ -31,6 +31,7 @@ class TopKAccuracy(Averaged):
     k: int = 5
 
     default_average = "micro"
+    higher_is_better = True
 
     def __post_init__(self) -> None:
         _checks.kind_of_task(self, Multiclass, "the others have no ranked classes")
@@ -78,6 +79,8 @@ class LabelRankingAveragePrecision(LabelRanking):
     0.5
     """
 
+    higher_is_better = True
+
     def read(self, counts: Mapping[str, Any]) -> Array:
         return counts["rankings"].average()[0]
 
@@ -94,6 +97,8 @@ class LabelRankingLoss(LabelRanking):
     0.5
     """
 
+    higher_is_better = False
+
     def read(self, counts: Mapping[str, Any]) -> Array:
         return counts["rankings"].average()[1]
 
@@ -109,6 +114,8 @@ class CoverageError(LabelRanking):
     >>> float(CoverageError(Multilabel(3, "scores"))([[0.9, 0.5, 0.1]], [[0, 1, 0]]))
     2.0
     """
+
+    higher_is_better = False
 
     def read(self, counts: Mapping[str, Any]) -> Array:
         return counts["rankings"].average()[2]

@@ -32,6 +32,8 @@ class NegativePredictiveValue(Rate):
     0.6666666865348816
     """
 
+    higher_is_better = True
+
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tn, tn + fn
 
@@ -46,6 +48,8 @@ class FalsePositiveRate(Rate):
     >>> float(FalsePositiveRate(Binary("labels"))([1, 0, 1, 0], [0, 0, 1, 0]))
     0.3333333432674408
     """
+
+    higher_is_better = False
 
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return fp, fp + tn
@@ -62,6 +66,8 @@ class FalseNegativeRate(Rate):
     0.6666666865348816
     """
 
+    higher_is_better = False
+
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return fn, fn + tp
 
@@ -76,6 +82,8 @@ class FalseDiscoveryRate(Rate):
     >>> float(FalseDiscoveryRate(Binary("labels"))([1, 1, 1, 0], [1, 0, 0, 0]))
     0.6666666865348816
     """
+
+    higher_is_better = False
 
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return fp, fp + tp
@@ -128,6 +136,7 @@ class HammingLoss(Rate):
     """
 
     default_average = "micro"
+    higher_is_better = False
 
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         if isinstance(self.task, Multiclass):
@@ -146,6 +155,8 @@ class Jaccard(Rate):
     [1.0, 0.5, 0.5]
     """
 
+    higher_is_better = True
+
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tp, tp + fp + fn
 
@@ -161,6 +172,8 @@ class Dice(Rate):
     >>> float(Dice(Binary("labels"))([[0, 1], [1, 1]], [[0, 0], [1, 1]]))
     0.800000011920929
     """
+
+    higher_is_better = True
 
     def ratio(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return 2 * tp, 2 * tp + fp + fn
@@ -182,6 +195,8 @@ class MeanIoU(ClassMetric):
 
     task: Any
     over: str = dataclasses.field(default=DEFAULT, kw_only=True)
+
+    higher_is_better = True
 
     def __post_init__(self) -> None:
         check_task(self)

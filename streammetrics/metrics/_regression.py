@@ -67,6 +67,8 @@ class MeanSquaredError(Regression):
     5.0
     """
 
+    higher_is_better = False
+
     @property
     def statistic(self) -> Statistic:
         return self.counted(statistics.SquaredErrors)
@@ -86,6 +88,8 @@ class RootMeanSquaredError(Regression):
     2.2361
     """
 
+    higher_is_better = False
+
     @property
     def statistic(self) -> Statistic:
         return self.counted(statistics.SquaredErrors)
@@ -103,6 +107,8 @@ class MeanAbsoluteError(Regression):
     >>> float(MeanAbsoluteError()([2.0, 4.0], [1.0, 1.0]))
     2.0
     """
+
+    higher_is_better = False
 
     @property
     def statistic(self) -> Statistic:
@@ -143,6 +149,8 @@ class R2(ShareOfVariance):
     0.5
     """
 
+    higher_is_better = True
+
     def read(self, counts: Mapping[str, Any]) -> Array:
         residuals = counts["residuals"]
         mean, weight = residuals.mean.to_float(), residuals.weight.to_float()
@@ -160,6 +168,8 @@ class ExplainedVariance(ShareOfVariance):
     1.0
     """
 
+    higher_is_better = True
+
     def read(self, counts: Mapping[str, Any]) -> Array:
         return self.share(spread(counts["residuals"]), counts["targets"], 1, counts)
 
@@ -175,6 +185,8 @@ class PearsonCorrelation(Regression):
     >>> round(float(PearsonCorrelation()([1.0, 2.0, 4.0], [1.0, 2.0, 3.0])), 4)
     0.982
     """
+
+    higher_is_better = True
 
     @property
     def statistic(self) -> Statistic:
