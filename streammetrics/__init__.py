@@ -12,7 +12,9 @@ from streammetrics._statistic import Add, Statistic
 from streammetrics._tasks import Binary, Multiclass, Multilabel
 from streammetrics._uint64 import UInt64
 from streammetrics.bounds import Bounds, bounds
+from streammetrics.drift import jensen_shannon, kolmogorov_smirnov_distance, population_stability_index
 from streammetrics.evaluation import accumulate, evaluate
+from streammetrics.history import History
 from streammetrics.intervals import Interval, interval
 from streammetrics.metrics import (
     AUROC,
@@ -34,6 +36,7 @@ from streammetrics.metrics import (
     CumulativeGains,
     DetCurve,
     Dice,
+    DistinctCount,
     EqualErrorRate,
     ExactMatch,
     Examples,
@@ -45,6 +48,7 @@ from streammetrics.metrics import (
     Gini,
     HammingLoss,
     HingeLoss,
+    Histogram,
     Informedness,
     Jaccard,
     KolmogorovSmirnov,
@@ -71,6 +75,7 @@ from streammetrics.metrics import (
     PrecisionRecallCurve,
     PredictedPositiveRate,
     Prevalence,
+    Quantile,
     Ratio,
     Recall,
     RecallAtPrecision,
@@ -90,6 +95,7 @@ from streammetrics.metrics import (
 from streammetrics.processes import merge_processes
 from streammetrics.serialization import from_bytes, load, save, to_bytes
 from streammetrics.sharding import Sharded
+from streammetrics.wrappers import Bootstrapped, Decayed, PerOutput, Resampled, Sliced, Windowed, total
 
 __version__ = "0.1.0"
 
@@ -105,6 +111,7 @@ __all__ = [
     "BalancedAccuracy",
     "BestThreshold",
     "Binary",
+    "Bootstrapped",
     "Bounds",
     "Brier",
     "BrierDecomposition",
@@ -115,8 +122,10 @@ __all__ = [
     "ConfusionMatrix",
     "CoverageError",
     "CumulativeGains",
+    "Decayed",
     "DetCurve",
     "Dice",
+    "DistinctCount",
     "DoubleFloat",
     "EqualErrorRate",
     "ExactMatch",
@@ -129,6 +138,8 @@ __all__ = [
     "Gini",
     "HammingLoss",
     "HingeLoss",
+    "Histogram",
+    "History",
     "Informedness",
     "Interval",
     "InvalidExamples",
@@ -154,20 +165,24 @@ __all__ = [
     "NegativePredictiveValue",
     "OneVsOneAUROC",
     "PearsonCorrelation",
+    "PerOutput",
     "Perplexity",
     "Precision",
     "PrecisionAtRecall",
     "PrecisionRecallCurve",
     "PredictedPositiveRate",
     "Prevalence",
+    "Quantile",
     "Ratio",
     "Recall",
     "RecallAtPrecision",
     "ReliabilityDiagram",
+    "Resampled",
     "RootMeanSquaredError",
     "ScoreDistribution",
     "SensitivityAtSpecificity",
     "Sharded",
+    "Sliced",
     "Specificity",
     "SpecificityAtSensitivity",
     "StatScores",
@@ -179,6 +194,7 @@ __all__ = [
     "TopKAccuracy",
     "UInt64",
     "Variance",
+    "Windowed",
     "accumulate",
     "accumulators",
     "all_merge",
@@ -189,13 +205,17 @@ __all__ = [
     "format_report",
     "from_bytes",
     "interval",
+    "jensen_shannon",
+    "kolmogorov_smirnov_distance",
     "load",
     "merge",
     "merge_processes",
     "pad",
     "plain",
+    "population_stability_index",
     "save",
     "spec",
     "statistics",
     "to_bytes",
+    "total",
 ]

@@ -104,6 +104,14 @@ def host_array(name: str, value: Any) -> np.ndarray:
     return array
 
 
+def host_kind(value: Any) -> str:
+    """The kind of dtype of what is no array of JAX; of what is no array at all that of numbers, to be refused later."""
+    try:
+        return np.asarray(value).dtype.kind
+    except ValueError:
+        return "f"
+
+
 def unsharded(batch: Mapping[str, Array]) -> None:
     """Rows sharded over an Explicit mesh belong to several devices: a plain update would move them."""
     for name, array in batch.items():

@@ -17,6 +17,7 @@ from streammetrics._state import State
 from streammetrics._statistic import (
     DEPENDENT,
     FAULTS,
+    OWN,
     AnyStatistic,
     Joint,
     Statistic,
@@ -113,8 +114,8 @@ class Metric(ABC):
         check_mode(self, on_invalid)
         _state.check(state, self, _statistic(self))
         if is_traced(state):
-            return _thawed(_read(self, state, on_invalid != "ignore"))
-        values = _thawed(_read(self, state, on_invalid == "nan"))
+            return thawed(_read(self, state, on_invalid != "ignore"))
+        values = thawed(_read(self, state, on_invalid == "nan"))
         if on_invalid == "raise" and (counts := _invalid(self, state)):
             raise InvalidExamples(_message(self, state, counts), values, counts)
         return values
@@ -137,10 +138,11 @@ class Metric(ABC):
                     _checks.refuse(TypeError, f"{twice[0]} came both by position and by name")
                 batch = {**dict(zip(reads, args, strict=False)), **batch}
             _checks.names(batch, *_names(self))
-            return _checks.entries(_prepared(self, batch))
+            return _checks.entries(prepared(self, batch))
 
 
-def _prepared(metric: Metric, batch: dict[str, Any]) -> dict[str, Any]:
+def prepared(metric: Metric, batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch with what JAX cannot hold as arrays that it can: names of slices, ids of 64 bits."""
     for member in members(_statistic(metric)):
         batch = member.prepared(batch)
     return batch
@@ -189,6 +191,11 @@ def _names(metric: Metric) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def weights_of(metric: Metric) -> tuple[str, ...]:
     """The names under which a metric takes weights: each of its statistics by one."""
     return tuple(dict.fromkeys(member.weights for member in members(_statistic(metric))))
+
+
+def scalars_of(metric: Metric) -> set[str]:
+    """The names of entries that may be one number for the whole batch."""
+    return {name for member in members(_statistic(metric)) for name in member.scalars}
 
 
 @functools.lru_cache(maxsize=4096)
@@ -255,7 +262,11 @@ def _batch_axes(batch: dict[str, Array]) -> frozenset[str]:
 def _read(metric: Metric, state: State, blank: bool) -> Any:
     counts, faulty = {}, {}
     for member, place in layout(state.statistic).items():
-        values = {name: acc.decode(state.data[place.keys[name]]) for name, acc in member.accumulators.items()}
+        values = {
+            name: accumulator.decode(state.data[place.keys[name]])
+            for name, accumulator in member.accumulators.items()
+            if name != OWN
+        }
         seen = _state.seen_by(state, member)
         known = (slice(-1),) * len(member.axes)
         counts[member] = {"examples": seen[*known, ..., 0], **values}
@@ -264,14 +275,14 @@ def _read(metric: Metric, state: State, blank: bool) -> Any:
             rest, last = jnp.split(bad, [bad.shape[axis] - 1], axis)
             bad = rest | last
         faulty[member] = bad
-    return _frozen(_values(metric, counts, faulty if blank else {}))
+    return frozen(_values(metric, counts, faulty if blank else {}))
 
 
 def _values(metric: Metric, counts: dict[Statistic, Any], faulty: dict[Statistic, Array]) -> Any:
     if metric.parts:
         return {name: _values(part, counts, faulty) for name, part in metric.parts}
     statistic = _statistic(metric)
-    value = _frozen(metric.read(view(counts, statistic)))  # the map below would sort the keys of a dict
+    value = frozen(metric.read(view(counts, statistic)))  # the map below would sort the keys of a dict
     for member in members(statistic):
         if member in faulty:
             value = jax.tree.map(lambda leaf, bad=faulty[member]: _blanked(leaf, bad), value)
@@ -287,6 +298,8 @@ def _blanked(leaf: Any, bad: Array) -> Any:
     leaf = jnp.asarray(leaf)
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
         return leaf
+    if leaf.shape[: bad.ndim] != bad.shape:  # a value of all slices together
+        bad = jnp.any(bad)
     bad = bad.reshape(bad.shape + (1,) * (leaf.ndim - bad.ndim))
     return jnp.where(bad, jnp.nan, leaf).astype(leaf.dtype)
 
@@ -328,9 +341,11 @@ jax.tree_util.register_pytree_node(
 )
 
 
-def _frozen(value: Any) -> Any:
-    return _Items(tuple(value), tuple(map(_frozen, value.values()))) if isinstance(value, dict) else value
+def frozen(value: Any) -> Any:
+    """Dicts as what `jit` leaves in their order; the keys may be of any kind."""
+    return _Items(tuple(value), tuple(map(frozen, value.values()))) if isinstance(value, dict) else value
 
 
-def _thawed(value: Any) -> Any:
-    return dict(zip(value.keys, map(_thawed, value.values), strict=True)) if isinstance(value, _Items) else value
+def thawed(value: Any) -> Any:
+    """The dicts again."""
+    return dict(zip(value.keys, map(thawed, value.values), strict=True)) if isinstance(value, _Items) else value

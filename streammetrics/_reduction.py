@@ -42,6 +42,8 @@ class Observation(NamedTuple):
     """How often each example (or element of one) came: bool, uint32 or float32; 0 for absence, None for 1."""
     share: Array | None
     """How often each enters the sums: as it came, or not at all where it is at fault."""
+    factor: Array | None = None
+    """By what each example's share is multiplied: what has decayed."""
     axes: Shape = ()
     """Of the slices, the outermost first; along each of them one more place is that of no known slice."""
     place: Array | None = None
@@ -63,8 +65,10 @@ def reduced(seen: Observation) -> dict[str, Array]:
     for name, accumulator in seen.accumulators.items():
         adds = seen.adds[name]
         share = seen.share
-        if share is not None and name in seen.rows:
-            share = share.astype(bool)
+        if name in seen.rows:
+            share = None if share is None else share.astype(bool)
+        elif seen.factor is not None:
+            share = seen.factor if share is None else share.astype(jnp.float32) * broadcast(seen.factor, share.shape)
         bits = None if name in seen.once else seen.bits
         parts = (_reduced(accumulator, add, share, bits, seen.examples) for add in _several(adds))
         data[name] = functools.reduce(accumulator.merge, parts)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -19,7 +20,7 @@ def spec(cls: type[T]) -> type[T]:
 
     Fields hold `bool`, `int`, `float`, `str`, `None`, tuples of these, and other specifications; nothing else.
     They are brought to one form before `__post_init__` runs (`1` becomes `1.0` where the annotation says `float`,
-    lists become tuples, numpy scalars Python's), so that equal contents are equal, hash equal and print equal.
+    lists become tuples, mappings tuples of their items, numpy scalars Python's), so that equal contents are equal, hash equal and print equal.
     The `repr` is the constructor, without the fields that have their default.
 
     Raises `TypeError` for a field of another kind and `ValueError` for NaN.
@@ -71,6 +72,8 @@ def _canonical(value: Any, annotation: str, owner: Any, name: str) -> Any:
     if isinstance(value, np.bool_ | np.integer | np.floating):
         value = value.item()
     entries = _ENTRIES.search(annotation)
+    if isinstance(value, Mapping):
+        value = tuple(value.items())
     kinds = set(_PLAIN.findall(_ENTRIES.sub("tuple", annotation)))  # none of `Any` and of specifications
     if isinstance(value, list | tuple) and (not kinds or "tuple" in kinds):
         return tuple(_canonical(entry, entries[1] if entries else "", owner, name) for entry in value)

@@ -20,7 +20,7 @@ WHOLE_REASONS = ("fractional weight (needs weighted=True)", "weight above 65,535
 
 DEPENDENT, FAULTS = 1, 2
 """Of what is counted of examples seen: the columns of those that are not independent, and of the first fault."""
-OWN = "seen"
+OWN = "seen_of_steps"
 """The accumulator of a statistic that does not share its counts of examples."""
 
 
@@ -62,6 +62,11 @@ class Statistic(ABC):
         return batch[self.reads[0]].ndim
 
     # What follows is for wrappers, which change what another statistic observes and how it is held.
+
+    @property
+    def kind(self) -> str:
+        """What it is called in a state."""
+        return type(self).__name__
 
     @property
     def observed(self) -> Mapping[str, Accumulator]:
@@ -129,20 +134,30 @@ class Place(NamedTuple):
     independent, and the invalid ones by reason."""
 
 
+def all_reasons(member: Statistic) -> tuple[str, ...]:
+    """What can be wrong with an example: of weights, then the statistic's own."""
+    return WEIGHT_REASONS + (() if member.weighted else WHOLE_REASONS) + member.reasons
+
+
+def seen_shape(member: Statistic) -> tuple[int, ...]:
+    """The shape of what a statistic has seen: slices and what is in none, then examples and faults."""
+    return (*(size + 1 for size in member.axes), FAULTS + len(all_reasons(member)))
+
+
 @functools.lru_cache(maxsize=4096)
 def layout(statistic: AnyStatistic) -> dict[Statistic, Place]:
     """Where each member stands in the state of a statistic."""
     several, kinds = isinstance(statistic, Joint), Counter[str]()
-    repeated = Counter(type(member).__name__ for member in members(statistic))
+    repeated = Counter(member.kind for member in members(statistic))
     places, start = {}, 0
     for member in members(statistic):
-        name = type(member).__name__
+        name = member.kind
         kinds[name] += 1
         if repeated[name] > 1:
             name = f"{name}_{kinds[name]}"
         keys = {key: f"{name}.{key}" if several else key for key in member.accumulators}
-        reasons = WEIGHT_REASONS + (() if member.weighted else WHOLE_REASONS) + member.reasons
-        shape = (*(size + 1 for size in member.axes), FAULTS + len(reasons))
+        reasons = all_reasons(member)
+        shape = seen_shape(member)
         stop = start if OWN in member.accumulators else start + math.prod(shape)
         places[member] = Place(name, keys, reasons, slice(start, stop), shape)
         start = stop

@@ -28,7 +28,7 @@ def tally(statistic: Statistic, place: Place, batch: Mapping[str, Array]) -> tup
     code = _code(place.reasons, possible, elements)
     if weight is not None and weight_faults:  # the weight cannot say how much such an example counts: it counts once
         weight = jnp.where(_any(weight_faults.values()), 1, weight)
-    weight = masked(weight, ~faults[ABSENT] if ABSENT in faults else None)
+    weight = masked(weight, ~broadcast(faults[ABSENT], elements) if ABSENT in faults else None)
     share = masked(weight, None if code is None else code == 0)
 
     observation = statistic.arranged(Observation(statistic.observed, adds, examples, weight, share), **entries)

@@ -7,7 +7,7 @@ from streammetrics._collection import Collection
 from streammetrics._metric import Beside, Metric
 from streammetrics._spec import spec
 from streammetrics._state import State, part
-from streammetrics.metrics import PRAUC, BestThreshold, OneVsOneAUROC
+from streammetrics.metrics import PRAUC, BestThreshold, DistinctCount, OneVsOneAUROC, Quantile
 from streammetrics.metrics._histograms import Area
 from streammetrics.metrics._operating import Constrained
 
@@ -24,7 +24,7 @@ class Bounded(Beside):
     """The bounds of a metric's value."""
 
     def read(self, counts: Mapping[str, Any]) -> Bounds:
-        if isinstance(self.metric, Area | OneVsOneAUROC | Constrained):
+        if isinstance(self.metric, Area | OneVsOneAUROC | Constrained | Quantile):
             estimate = self.metric.estimate(counts)
             return Bounds(estimate.lower, estimate.upper)
         value = self.metric.read(counts)
@@ -38,9 +38,10 @@ def bounds(metric: Metric, state: State, on_invalid: str = "raise") -> Any:
     best order; where there is one order only, both are the value, as it is rounded. Of `AUROC`, `Gini`, `LogAUC`,
     `AveragePrecision`, `KolmogorovSmirnov`, `EqualErrorRate` and `OneVsOneAUROC` they hold the value that the scores
     themselves (in float32) have; of `PrecisionAtRecall` and its kin the value at the best of all thresholds, those
-    within a bin too. Bounds of an average are the averages of bounds. Metrics that are no estimates, curves among them,
-    have equal ones. A collection gives a dict. The state may be one of a collection that counts the metric's statistic,
-    too; `on_invalid` is as in `compute`. Raises `TypeError` for estimates without proven bounds.
+    within a bin too; of `Quantile` the quantile of the values (in float32). Bounds of an average are the averages of
+    bounds. Metrics that are no estimates, curves among them, have equal ones. A collection gives a dict. The state may
+    be one of a collection that counts the metric's statistic, too; `on_invalid` is as in `compute`. Raises `TypeError`
+    for estimates without proven bounds.
 
     >>> import streammetrics as sm
     >>> metric = sm.AUROC(sm.Binary("probabilities"))
@@ -57,6 +58,6 @@ def bounds(metric: Metric, state: State, on_invalid: str = "raise") -> Any:
 def _bounded(metric: Metric) -> Metric:
     if metric.parts:
         return Collection({name: _bounded(each) for name, each in metric.parts})
-    if isinstance(metric, PRAUC | BestThreshold) or getattr(metric, "binning", None) == "mass":
+    if isinstance(metric, PRAUC | BestThreshold | DistinctCount) or getattr(metric, "binning", None) == "mass":
         raise TypeError(f"bounds: {metric!r} is an estimate without proven bounds")
     return Bounded(metric)

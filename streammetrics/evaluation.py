@@ -20,7 +20,7 @@ from streammetrics import _checks, _state
 from streammetrics._batches import padded
 from streammetrics._checkpoint import Log
 from streammetrics._jax import local
-from streammetrics._metric import Metric, check_mode, weights_of
+from streammetrics._metric import Metric, check_mode, prepared, weights_of
 from streammetrics._state import State
 from streammetrics.processes import merge_processes
 from streammetrics.sharding import Sharded
@@ -147,7 +147,7 @@ def _pieces(batches: Iterable[Any], run: Sharded, size: int | None, named: bool,
         if number < skipped and size is not None and not log.remembers(number):
             continue
         with _checks.told_by(f"accumulate: batch {number}"):
-            arrays, rows = _arrays(batch, named)
+            arrays, rows = _arrays(batch, run.metric if named else None)
         log.meet(number, arrays)
         size = size or rows or None
         if number < skipped:
@@ -172,12 +172,12 @@ def _cut(array: Any, start: int, size: int) -> Any:
     return cut if len(cut) == size else padded(cut, size)
 
 
-def _arrays(batch: Any, named: bool) -> tuple[Any, int]:
-    """The batch as arrays, and its number of rows."""
-    if named:
+def _arrays(batch: Any, metric: Metric | None) -> tuple[Any, int]:
+    """The batch as arrays, and its number of rows; entries of a metric, where it is given, else of any tree."""
+    if metric is not None:
         if not isinstance(batch, Mapping):
             _checks.refuse(TypeError, f"got {type(batch).__name__}, but without forward a mapping of names is due")
-        arrays: Any = _checks.entries(batch)
+        arrays: Any = _checks.entries(prepared(metric, dict(batch)))
     else:
         arrays = tree_map_with_path(lambda path, x: _checks.entry(f"entry{keystr(path)}", x), batch)
     shapes = [leaf.shape for leaf in jax.tree.leaves(arrays)]

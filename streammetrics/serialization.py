@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from streammetrics import _state, _statistic, _tasks, accumulators, statistics
+from streammetrics import _state, _statistic, _tasks, accumulators, statistics, wrappers
 from streammetrics._container import Kind, seal, unseal, write
 from streammetrics._spec import contents, is_spec, rebuild
 from streammetrics._state import State
@@ -154,7 +154,8 @@ def _specified(value: Any, known: dict[str, type], who: str) -> Any:
 
 def _known(more: Iterable[type], who: str) -> dict[str, type]:
     own = [getattr(module, name) for module in (accumulators, statistics) for name in module.__all__]
-    classes = {cls.__name__: cls for cls in (*own, *_tasks.TASKS, _statistic.Joint)}
+    own += [*wrappers.STATISTICS, *wrappers.COLUMNS, *_tasks.TASKS, _statistic.Joint]
+    classes = {cls.__name__: cls for cls in own}
     for cls in more:
         if classes.setdefault(cls.__name__, cls) is not cls:
             raise ValueError(f"{who}: {cls.__name__} is also the name of another specification")

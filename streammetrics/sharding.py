@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from streammetrics import _checks, _state
 from streammetrics._batches import pad
 from streammetrics._jax import axes_of, resharded
-from streammetrics._metric import Metric, weights_of
+from streammetrics._metric import Metric, scalars_of, weights_of
 from streammetrics._state import State
 
 
@@ -119,7 +119,7 @@ class Sharded:
         batch = self.metric._batch(args, batch)
         rows = {name: array for name, array in batch.items() if np.ndim(array)}
         counts = {np.shape(array)[0] for array in rows.values()}
-        if len(counts) != 1 or not set(self.reads) <= set(rows):
+        if len(counts) != 1 or not set(self.reads) - scalars_of(self.metric) <= set(rows):
             shapes = {name: np.shape(array) for name, array in batch.items()}
             raise ValueError(f"{self!r}: the entries have the shapes {shapes}, but must have the same number of rows")
         (count,) = counts

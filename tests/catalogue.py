@@ -86,6 +86,21 @@ def numbers(*outputs: int, targets: str = "targets") -> Callable[[np.random.Gene
     return make
 
 
+def users(rng: np.random.Generator) -> Batch:
+    return {"user": rng.integers(-3, 3, ROWS, np.int32), "weights": _weights(rng, False)}
+
+
+def beside(
+    make: Callable[[np.random.Generator], Batch], **more: Callable[[np.random.Generator], Any]
+) -> Callable[[np.random.Generator], Batch]:
+    """The batches with further entries."""
+    return lambda rng: {**make(rng), **{name: each(rng) for name, each in more.items()}}
+
+
+def ids(low: int, high: int, *shape: int) -> Callable[[np.random.Generator], Any]:
+    return lambda rng: rng.integers(low, high, shape or ROWS).astype(np.int32)
+
+
 def _weights(rng: np.random.Generator, fractions: bool) -> np.ndarray:
     whole = rng.integers(0, 4, ROWS)
     return (whole / 4).astype(np.float32) if fractions else whole.astype(np.int32)
@@ -173,15 +188,52 @@ COUNTED = [
     Case("sum", sm.Sum("loss"), values("loss")),
     Case("ratio", sm.Ratio("errors", "words", exact=True), values("errors", "words")),
     Case("maximum", sm.Maximum("loss"), values("loss")),
+    Case("histogram", sm.Histogram("loss", (-5, 0, 2.5, 10)), values("loss")),
+    Case("quantiles", sm.Quantile("loss", (0.1, 0.5), low=0.01, mantissa_bits=2), values("loss")),
+    Case("distinct", sm.DistinctCount("user"), users),
     Case("a metric of our own", MeanProduct(), values("x", "y")),
+    Case("slices", sm.Sliced(sm.Precision(THREE), "group", 3), beside(multiclass(THREE), group=ids(-1, 4))),
+    Case(
+        "crossed slices",
+        sm.Sliced(
+            sm.Mean("loss"), slices={"country": ("de", "fr"), "age": (0.0, 18.0, 99.0)}, other=True, min_examples=2
+        ),
+        beside(values("loss"), country=ids(-1, 3), age=lambda rng: (rng.random(ROWS) * 99).astype(np.float32)),
+    ),
+    Case(
+        "slices of labels",
+        sm.Sliced(sm.Accuracy(LABELS), slices={"year": (25, 26)}),
+        beside(multilabel(LABELS), year=ids(24, 27)),
+    ),
+    Case("outputs", sm.PerOutput(sm.Recall(THREE), ("head", "tail")), multiclass(THREE, 2)),
+    Case("window", sm.Windowed(sm.Accuracy(THREE), 3), beside(multiclass(THREE), step=ids(0, 6))),
+    Case(
+        "window of slices",
+        sm.Windowed(sm.Sliced(sm.Sum("loss"), "group", 2), 4, "time"),
+        beside(values("loss"), group=ids(0, 3), time=ids(-1, 6)),
+    ),
+    Case("decay", sm.Decayed(sm.F1(THREE), 2.0), beside(multiclass(THREE), step=ids(0, 6))),
+    Case(
+        "decay of slices",
+        sm.Decayed(sm.Sliced(sm.Sum("loss"), "group", 2), 3.0),
+        beside(values("loss"), group=ids(0, 2), step=ids(0, 6)),
+    ),
+    Case("bootstrap", sm.Bootstrapped(sm.F1(THREE), 8), beside(multiclass(THREE), ids=ids(-9, 9))),
+    Case(
+        "bootstrap of slices in a window",
+        sm.Windowed(sm.Bootstrapped(sm.Sliced(sm.Accuracy(LOGIT), "group", 2), 4, cluster="user"), 3),
+        beside(binary(LOGIT), group=ids(0, 3), user=ids(0, 5), step=ids(0, 6)),
+    ),
     Case(
         "collection",
         sm.Collection(
             loss=sm.Mean("loss"),
             accuracy=sm.Accuracy(THREE),
             inner=sm.Collection({"recall c1": sm.Recall(THREE, class_id=1), "largest": sm.Maximum("loss")}),
+            sliced=sm.Sliced(sm.Recall(THREE), "group", 2),
+            latest=sm.Windowed(sm.Collection(recall=sm.Recall(THREE), loss=sm.Mean("loss")), 3),
         ),
-        lambda rng: {**values("loss")(rng), **multiclass(THREE)(rng)},
+        beside(lambda rng: {**values("loss")(rng), **multiclass(THREE)(rng)}, group=ids(0, 2), step=ids(0, 6)),
     ),
 ]
 

@@ -14,21 +14,15 @@ from streammetrics._spec import spec
 SLOTS_LIMIT = 2**20  # bytes of a float state up to which every device sends its state in a slot of its own
 
 
-@spec
 class Monoid(ABC):
     """A commutative monoid over arrays: how states are stored, merged, sent over devices and decoded.
 
     Its data is one array `(limbs, *shape)` of `dtype`; all zeros is the identity.
     """
 
-    shape: tuple[int, ...] = ()
-
     dtype: ClassVar[Any]
     limbs: ClassVar[int]
-
-    def __post_init__(self) -> None:
-        if any(not isinstance(size, int) or size < 0 for size in self.shape):
-            raise ValueError(f"{type(self).__name__}: shape is {self.shape}, but must hold sizes of 0 or more")
+    shape: tuple[int, ...]
 
     def init(self) -> Array:
         """The identity."""
@@ -44,7 +38,7 @@ class Monoid(ABC):
 
     @abstractmethod
     def merge(self, a: Array, b: Array) -> Array:
-        """The data of both."""
+        """The data of both; of several at once, where there are more axes."""
 
     @abstractmethod
     def pack(self, data: Array, index: Array, devices: int) -> Array:
@@ -59,16 +53,23 @@ class Monoid(ABC):
         """The value to read."""
 
 
+@spec
 class Accumulator(Monoid):
     """A monoid that holds what examples add to it: how additions are reduced.
 
     What is added may be NaN or infinite only where its weight is 0: there it is absent.
     """
 
+    shape: tuple[int, ...] = ()
+
     amount_axes: ClassVar[int] = 0
     """How many axes an amount has beyond the accumulator's."""
     rows_limit: ClassVar[int]
     """How many rows one pass of `_reduce` takes; more are reduced in several passes and merged."""
+
+    def __post_init__(self) -> None:
+        if any(not isinstance(size, int) or size < 0 for size in self.shape):
+            raise ValueError(f"{type(self).__name__}: shape is {self.shape}, but must hold sizes of 0 or more")
 
     def reduce(self, amount: Array, weight: Array | None, cell: Array | None) -> Array:
         """The data of a batch of R rows.

@@ -67,7 +67,7 @@ class Centred(Slotted, Accumulator):
             # The rows were centred on the high word of the mean; its low word is what is left of the shift.
             left = multiply(size, two_product(means[i][1], means[j][1]))
             products.append(add(about_high, negate(left)))
-        return self._stacked(size, means, products)
+        return self._stacked(size, means, products).reshape(self.limbs, *self.shape)
 
     def merge(self, a: Array, b: Array) -> Array:
         (a_size, a_means, a_products), (b_size, b_means, b_products) = self._parts(a), self._parts(b)
@@ -84,12 +84,18 @@ class Centred(Slotted, Accumulator):
         both = self._stacked(size, means, products)
         return jnp.where(a_size[0] == 0, b, jnp.where(b_size[0] == 0, a, both))
 
+    def scaled(self, data: Array, factor: Array) -> Array:
+        """The data of as many examples, each of whose weights was multiplied by a factor."""
+        size, means, products = self._parts(data)
+        factor = jnp.broadcast_to(factor, size[0].shape)
+        return self._stacked(weighted(size, factor), means, [weighted(product, factor) for product in products])
+
     def _pairs(self) -> list[tuple[int, int]]:
         return [(i, j) for i in range(self.variables) for j in range(i, self.variables)]
 
     def _stacked(self, size: Pair, means: list[Pair], products: list[Pair]) -> Array:
         words = [word for pair in (size, *means, *products) for word in pair]
-        return jnp.stack(words).reshape(self.limbs, *self.shape)
+        return jnp.stack(words)
 
     def _parts(self, data: Array) -> tuple[Pair, list[Pair], list[Pair]]:
         pairs = [(data[i], data[i + 1]) for i in range(0, self.limbs, 2)]

@@ -35,5 +35,9 @@ class Sum(Slotted, Accumulator):
     def merge(self, a: Array, b: Array) -> Array:
         return jnp.stack(saturating_add((a[0], a[1]), (b[0], b[1])))
 
+    def scaled(self, data: Array, factor: Array) -> Array:
+        """The data of as many examples, each of whose weights was multiplied by a factor."""
+        return jnp.stack(weighted((data[0], data[1]), jnp.broadcast_to(factor, data.shape[1:])))
+
     def decode(self, data: Array) -> DoubleFloat:
         return DoubleFloat(data[0], data[1])

@@ -37,6 +37,7 @@ from streammetrics.metrics._classification import (
     StatScores,
 )
 from streammetrics.metrics._curves import ROC, CumulativeGains, DetCurve, Lift, PrecisionRecallCurve, ScoreDistribution
+from streammetrics.metrics._distributions import DistinctCount, Histogram, Quantile
 from streammetrics.metrics._operating import (
     BestThreshold,
     PrecisionAtRecall,
@@ -88,6 +89,7 @@ __all__ = [
     "CumulativeGains",
     "DetCurve",
     "Dice",
+    "DistinctCount",
     "EqualErrorRate",
     "ExactMatch",
     "Examples",
@@ -99,6 +101,7 @@ __all__ = [
     "Gini",
     "HammingLoss",
     "HingeLoss",
+    "Histogram",
     "Informedness",
     "Jaccard",
     "KolmogorovSmirnov",
@@ -125,6 +128,7 @@ __all__ = [
     "PrecisionRecallCurve",
     "PredictedPositiveRate",
     "Prevalence",
+    "Quantile",
     "Ratio",
     "Recall",
     "RecallAtPrecision",

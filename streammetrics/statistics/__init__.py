@@ -2,6 +2,7 @@
 
 from streammetrics.statistics._calibration import CalibrationCounts
 from streammetrics.statistics._classes import ClassCounts, Confusion, ExactMatches
+from streammetrics.statistics._distributions import DistinctHashes, MagnitudeCounts, ValueCounts
 from streammetrics.statistics._histograms import PairScoreCounts, ScoreCounts
 from streammetrics.statistics._losses import BrierLosses, HingeLosses, LogLosses
 from streammetrics.statistics._ranks import LabelRankings, TopHits
@@ -15,11 +16,13 @@ __all__ = [
     "CalibrationCounts",
     "ClassCounts",
     "Confusion",
+    "DistinctHashes",
     "ExactMatches",
     "Extrema",
     "HingeLosses",
     "LabelRankings",
     "LogLosses",
+    "MagnitudeCounts",
     "Moments",
     "NumberPairs",
     "PairScoreCounts",
@@ -29,4 +32,5 @@ __all__ = [
     "Sums",
     "ThresholdCounts",
     "TopHits",
+    "ValueCounts",
 ]

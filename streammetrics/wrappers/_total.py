@@ -1,0 +1,89 @@
+"""`total`: what was counted over all slices, or in all of a window."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from streammetrics import _checks, _state
+from streammetrics._jax import is_traced
+from streammetrics._state import State
+from streammetrics._statistic import DEPENDENT, FAULTS, Joint, Statistic, layout, members
+from streammetrics.wrappers._base import Counted, Wrapped
+from streammetrics.wrappers._sliced import Slices
+
+
+def total(state: State, over: str | None = None, on_invalid: str = "raise") -> State:
+    """The state of the metric inside: over all slices, all outputs, a window, or of a bootstrap without resampling.
+
+    It is the merge of the slices' states. `over` names one column of several, over which slices are joined; without
+    it the outermost wrapper is dropped, all its columns. Examples of unknown slices are in no slice, hence not in the
+    total: `ValueError` then, or with `on_invalid="ignore"` the others. Raises `TypeError` for states of what is no
+    wrapper, and of decayed ones, whose counts are none any more.
+
+    >>> import streammetrics as sm
+    >>> metric = sm.Sliced(sm.Mean("loss"), slices={"country": ("de", "fr"), "year": (2025, 2026)})
+    >>> state = metric.tally(loss=[1.0, 2.0, 6.0], country=["fr", "de", "fr"], year=[2025, 2025, 2026])
+    >>> by_year = sm.Sliced(sm.Mean("loss"), slices={"year": (2025, 2026)})
+    >>> by_year.compute(sm.total(state, "country")).tolist()
+    [1.5, 6.0]
+    """
+    if not isinstance(state, State):
+        raise TypeError(f"total: got {type(state).__name__}, but a State is due")
+    _state.check(state, "total", state.statistic)
+    inner = _total(state, over)
+    if on_invalid == "raise" and not is_traced(state):
+        lost = sum(_counted(state)) - sum(_counted(inner))
+        if lost:
+            raise ValueError(
+                f"total: {lost:,} examples are of unknown slices, so that the total lacks them; "
+                "total(state, on_invalid='ignore') is of the others"
+            )
+    return inner
+
+
+def _counted(state: State) -> list[int]:
+    """How many examples, valid or not, each statistic has seen."""
+    return [int(counts.sum() - counts[DEPENDENT]) for counts in _state.seen_counts(state).values()]
+
+
+def _total(state: State, over: str | None) -> State:
+    found: dict[Statistic, tuple[Counted, Array]] = {}
+    for member, place in layout(state.statistic).items():
+        if not isinstance(member, Wrapped):
+            raise TypeError(f"total: {member!r} is no statistic of a wrapper, but states of wrappers are due")
+        data = {name: state.data[key] for name, key in place.keys.items()}
+        counts = _state.seen_by(state, member)
+        inner, data, seen = _dropped(member, over, data, jnp.stack([counts.low, counts.high]))
+        if inner in found:
+            raise ValueError(f"total: {inner!r} is counted several times, in slices of different kinds")
+        reasons = layout(inner)[inner].reasons
+        columns = [*range(FAULTS), *(FAULTS + place.reasons.index(reason) for reason in reasons)]
+        found[inner] = data, seen[..., np.array(columns)]
+    statistic = Joint(tuple(found)) if isinstance(state.statistic, Joint) else next(iter(found))
+    data, seen = {}, []
+    for member, place in layout(statistic).items():
+        values, counts = found[member]
+        data |= {key: values[name] for name, key in place.keys.items()}
+        seen.append(counts.reshape(2, -1))
+    return State(statistic, data, _state.together(seen))
+
+
+def _dropped(member: Wrapped, over: str | None, data: Counted, seen: Array) -> tuple[Statistic, Counted, Array]:
+    """The statistic without its outermost wrapper, or without the slices by one column, and what it has counted."""
+    if over is not None:
+        names = _columns(member)
+        if over not in names:
+            told = f"slices by {_checks.listed(names)}" if names else "has no slices"
+            raise ValueError(f"total: over is {over!r}, but the state {told}")
+        return member.without(over, data, seen)
+    inner, data, seen = member.total(data, seen)
+    while isinstance(member, Slices) and isinstance(inner, Slices):
+        inner, data, seen = inner.total(data, seen)
+    return inner, data, seen
+
+
+def _columns(member: Any) -> list[str]:
+    """By what a statistic slices."""
+    return [member.column.name, *_columns(member.inner)] if isinstance(member, Slices) else []
