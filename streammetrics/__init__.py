@@ -12,8 +12,10 @@ from streammetrics._statistic import Add, Statistic
 from streammetrics._tasks import Binary, Multiclass, Multilabel
 from streammetrics._uint64 import UInt64
 from streammetrics.bounds import Bounds, bounds
+from streammetrics.comparison import Comparison, compare
 from streammetrics.drift import jensen_shannon, kolmogorov_smirnov_distance, population_stability_index
 from streammetrics.evaluation import accumulate, evaluate
+from streammetrics.gates import Gate, judge
 from streammetrics.history import History
 from streammetrics.intervals import Interval, interval
 from streammetrics.metrics import (
@@ -95,7 +97,20 @@ from streammetrics.metrics import (
 from streammetrics.processes import merge_processes
 from streammetrics.serialization import from_bytes, load, save, to_bytes
 from streammetrics.sharding import Sharded
-from streammetrics.wrappers import Bootstrapped, Decayed, PerOutput, Resampled, Sliced, Windowed, total
+from streammetrics.wrappers import (
+    Bootstrapped,
+    Contrast,
+    Decayed,
+    Gap,
+    PerOutput,
+    Resampled,
+    Sliced,
+    Windowed,
+    contrast,
+    demographic_parity,
+    equal_opportunity,
+    total,
+)
 
 __version__ = "0.1.0"
 
@@ -119,7 +134,9 @@ __all__ = [
     "CalibrationRatio",
     "CohenKappa",
     "Collection",
+    "Comparison",
     "ConfusionMatrix",
+    "Contrast",
     "CoverageError",
     "CumulativeGains",
     "Decayed",
@@ -135,6 +152,8 @@ __all__ = [
     "FalseDiscoveryRate",
     "FalseNegativeRate",
     "FalsePositiveRate",
+    "Gap",
+    "Gate",
     "Gini",
     "HammingLoss",
     "HingeLoss",
@@ -200,12 +219,17 @@ __all__ = [
     "all_merge",
     "bounds",
     "classification_report",
+    "compare",
+    "contrast",
+    "demographic_parity",
+    "equal_opportunity",
     "evaluate",
     "fold",
     "format_report",
     "from_bytes",
     "interval",
     "jensen_shannon",
+    "judge",
     "kolmogorov_smirnov_distance",
     "load",
     "merge",

@@ -20,7 +20,8 @@ def spec(cls: type[T]) -> type[T]:
 
     Fields hold `bool`, `int`, `float`, `str`, `None`, tuples of these, and other specifications; nothing else.
     They are brought to one form before `__post_init__` runs (`1` becomes `1.0` where the annotation says `float`,
-    lists become tuples, mappings tuples of their items, numpy scalars Python's), so that equal contents are equal, hash equal and print equal.
+    lists become tuples, mappings tuples of their items, numpy scalars Python's), so that equal contents are equal, hash
+    equal and print equal.
     The `repr` is the constructor, without the fields that have their default.
 
     Raises `TypeError` for a field of another kind and `ValueError` for NaN.

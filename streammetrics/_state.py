@@ -45,7 +45,7 @@ class State:
 
     @property
     def examples(self) -> Any:
-        """How many valid examples were counted: a `UInt64`, or one by statistic for a collection; sliced, of each slice."""
+        """How many valid examples were counted: a `UInt64`, of slices an array; for a collection by statistic."""
         return self._seen("examples", lambda counts, place: _known(counts, place)[..., 0])
 
     @property

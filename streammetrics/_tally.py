@@ -92,15 +92,15 @@ def _seen(
     dependent = None if share is None or share.dtype == bool else (share != 0) & (share != 1)
     if statistic.weighted:  # weights are no numbers of examples then: rows of positive weight are counted
         weight, share = (None if w is None else w.astype(bool) for w in (weight, share))
-    by_example = code is not None and code.shape == seen.examples
+    each = code if code is not None and code.shape == seen.examples else None
     # An example counts with the weight of its heaviest element that does.
-    heaviest = share if by_example or share is None else _of_examples(share, seen.examples)
+    heaviest = None if each is not None or share is None else _of_examples(share, seen.examples)
     several = statistic.elements(seen.examples) > 1
     rows = None if several or dependent is None else _of_examples(dependent, seen.examples)
     if seen.place is None:
         numbers = [reasons.index(reason) + 1 for reason in possible]
-        if by_example:
-            found = _counted(code, [0, *numbers], weight)
+        if each is not None:
+            found = _counted(each, [0, *numbers], weight)
         else:
             found = {} if code is None else _counted(code, numbers, weight)
             found[0] = _ones(seen.examples, heaviest)
@@ -115,8 +115,8 @@ def _seen(
         weight = None if weight is None else weight.reshape(-1)
         return counts.reduce(jnp.ones((cell.size,), bool), weight, cell.reshape(-1))
 
-    if by_example:
-        data = scattered(at + jnp.where(code == 0, 0, code + (FAULTS - 1)), weight)
+    if each is not None:
+        data = scattered(at + jnp.where(each == 0, 0, each + (FAULTS - 1)), weight)
     else:
         data = scattered(at, heaviest)
         if code is not None:

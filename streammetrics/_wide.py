@@ -1,5 +1,6 @@
 """Numbers of two words: what `UInt64` and `DoubleFloat` have in common."""
 
+import functools
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -26,6 +27,17 @@ def tree_sum(add: Callable[[Pair, Pair], Pair], high: Array, low: Array) -> Pair
         high, low = (_grouped(limb, radix, groups) for limb in (high, low))
         high, low = jax.lax.reduce((high, low), (zero, zero), add, (0,))
     return high[0], low[0]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def smooth_sum(add: Callable[[Pair, Pair], Pair], high: Array, low: Array) -> Pair:
+    """The same sum, which varies as its words do: to differentiate its steps would take long to compile."""
+    return tree_sum(add, high, low)
+
+
+@smooth_sum.defjvp
+def _of_tangents(add: Any, words: Pair, tangents: Pair) -> tuple[Pair, Pair]:
+    return smooth_sum(add, *words), (jnp.sum(tangents[0], 0), jnp.sum(tangents[1], 0))
 
 
 def cumulated(add: Callable[[Pair, Pair], Pair], words: Pair) -> Pair:
@@ -145,7 +157,7 @@ class Wide:
         total = self
         for one in sorted((a % self.ndim for a in axes), reverse=True):
             words = (jnp.moveaxis(word, one, 0) for word in (total.high, total.low))
-            total = type(self)(*tree_sum(self._add, *words))
+            total = type(self)(*smooth_sum(self._add, *words))
         return total
 
     def cumsum(self) -> Self:

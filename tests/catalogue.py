@@ -238,6 +238,7 @@ COUNTED = [
 ]
 
 READ = [
+    Case("gap", sm.Gap(sm.Sliced(sm.Precision(THREE), "group", 3)), beside(multiclass(THREE), group=ids(-1, 4))),
     Case("binary fractions", sm.Specificity(WEIGHED), binary(WEIGHED)),
     Case("thresholds of classes", sm.StatScoresAt(THREE, (0.3, 0.6)), multiclass(THREE)),
     Case("class fractions", sm.FBeta(FRACTIONS, 2.0), multiclass(FRACTIONS)),

@@ -2,12 +2,26 @@
 
 from streammetrics.wrappers._bootstrapped import Bootstrapped, Resampled, Resamples
 from streammetrics.wrappers._columns import Edges, Ids, Names, Values
+from streammetrics.wrappers._gaps import Contrast, Gap, contrast, demographic_parity, equal_opportunity
 from streammetrics.wrappers._outputs import Outputs, PerOutput
 from streammetrics.wrappers._sliced import Sliced, Slices
 from streammetrics.wrappers._steps import Decayed, Decays, Windowed, Windows
 from streammetrics.wrappers._total import total
 
-__all__ = ["Bootstrapped", "Decayed", "PerOutput", "Resampled", "Sliced", "Windowed", "total"]
+__all__ = [
+    "Bootstrapped",
+    "Contrast",
+    "Decayed",
+    "Gap",
+    "PerOutput",
+    "Resampled",
+    "Sliced",
+    "Windowed",
+    "contrast",
+    "demographic_parity",
+    "equal_opportunity",
+    "total",
+]
 
 STATISTICS = (Decays, Outputs, Resamples, Slices, Windows)
 """What the wrappers count."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from streammetrics import _checks
 from streammetrics._hash import threefry, words_of
@@ -90,8 +90,10 @@ class Resamples(Wrapped):
         """Which examples each replicate has: a bit of a hash of the seed, the replicate and the id."""
         blocks = range(-(-self.replicates // (2 * WORD)))
         words = [word for block in blocks for word in threefry((self.seed, block), low, high)]
+        # A compiler would hash again for every bit, where it may.
+        hashed = lax.optimization_barrier(jnp.stack(words, -1))
         shift = jnp.arange(WORD, dtype=jnp.uint32)
-        bits = (jnp.stack(words, -1)[..., None] >> shift.reshape((1,) * (low.ndim + 1) + (WORD,))) & np.uint32(1)
+        bits = (hashed[..., None] >> shift.reshape((1,) * (low.ndim + 1) + (WORD,))) & np.uint32(1)
         return bits.reshape(*low.shape, len(words) * WORD)[..., : self.replicates].astype(bool)
 
 
@@ -101,11 +103,11 @@ def digits(low: Array, high: Array) -> Array:
 
 
 def two_words(ids: Any) -> Any:
-    """Host integers of 64 bits as pairs of uint32, low word first; others as they are."""
+    """Host integers that 32 bits do not hold as pairs of uint32, low word first; others as they are."""
     if isinstance(ids, Array):
         return ids
     array = _checks.host_array("ids", ids)
-    if array.dtype.kind not in "iu" or array.dtype.itemsize < 8:
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 8 or (array == array.astype(np.int32)).all():
         return array
     return np.stack([array.astype(np.uint32), (array >> array.dtype.type(WORD)).astype(np.uint32)], -1)
 
@@ -173,20 +175,17 @@ class Bootstrapped(Wrapper):
         value, every = self.replicated(counts)
         centre = jax.tree.map(as_float, value, is_leaf=_is_wide)
         error = jax.tree.map(lambda each, at: jnp.where(jnp.isnan(at), jnp.nan, deviation(each)), every, centre)
-        if self.method == "normal":
-            z = NormalDist().inv_cdf(0.5 + self.level / 2)
-            low, high = (jax.tree.map(lambda at, by: at + sign * z * by, centre, error) for sign in (-1, 1))
-        else:
-            ends = (0.5 - self.level / 2, 0.5 + self.level / 2)
-            low, high = (
-                jax.tree.map(
-                    lambda each, at, end=end: jnp.where(jnp.isnan(at), jnp.nan, jnp.nanquantile(each, end, 0)),
-                    every,
-                    centre,
-                )
-                for end in ends
-            )
+        low, high = (self._end(every, centre, error, share) for share in (0.5 - self.level / 2, 0.5 + self.level / 2))
         return Resampled(value, error, low, high)
+
+    def _end(self, every: Any, centre: Any, error: Any, share: float) -> Any:
+        """The end of the interval below which a share of values lies."""
+        if self.method == "normal":
+            z = NormalDist().inv_cdf(share)
+            return jax.tree.map(lambda at, by: at + z * by, centre, error)
+        return jax.tree.map(
+            lambda each, by: jnp.where(jnp.isnan(by), by, jnp.nanquantile(each, share, 0)), every, error
+        )
 
 
 def deviation(replicates: Array) -> Array:

@@ -116,7 +116,7 @@ class Sliced(Wrapper):
 
     by: str | None = None
     num_slices: int | None = None
-    slices: tuple[tuple[Any, ...], ...] | None = dataclasses.field(default=None, kw_only=True)
+    slices: Any = dataclasses.field(default=None, kw_only=True)
     other: bool = dataclasses.field(default=False, kw_only=True)
     min_examples: int = dataclasses.field(default=0, kw_only=True)
 
@@ -124,7 +124,8 @@ class Sliced(Wrapper):
 
     def __post_init__(self) -> None:
         named = (self.by is not None, self.num_slices is not None, self.slices is not None)
-        if named not in ((True, True, False), (False, False, True)) or self.slices == ():
+        pairs = self.slices is None or (isinstance(self.slices, tuple) and all(map(_is_pair, self.slices)))
+        if named not in ((True, True, False), (False, False, True)) or self.slices == () or not pairs:
             raise TypeError("Sliced: takes by and num_slices, or slices, a mapping of the names of entries to slices")
         if self.min_examples < 0:
             raise ValueError(f"Sliced: min_examples is {self.min_examples}, but must be a number of examples")
@@ -175,6 +176,11 @@ class Sliced(Wrapper):
         first = jnp.arange(examples.size) == 1
         more = few[order[0]] & (ascending > 0) & (first | (before < self.min_examples))
         return few | jnp.zeros_like(few).at[order].set(more)
+
+
+def _is_pair(item: Any) -> bool:
+    """Whether this is a name, and slices of it."""
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) and isinstance(item[1], tuple)
 
 
 def examples_of(counts: Mapping[Any, Any]) -> Array:

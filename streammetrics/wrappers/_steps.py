@@ -1,6 +1,5 @@
 """`Windowed` and `Decayed`: values of the last steps, by an entry that says to which step the examples belong."""
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +10,11 @@ import numpy as np
 from jax import Array
 
 from streammetrics import _checks, accumulators
-from streammetrics._metric import Metric
+from streammetrics._collection import Collection
+from streammetrics._metric import Metric, leaves
 from streammetrics._reduction import Add, Adds, Observation, broadcast, masked, sliced
 from streammetrics._spec import contents, is_spec, rebuild, spec
-from streammetrics._statistic import OWN, Statistic, members, seen_shape
+from streammetrics._statistic import OWN, Statistic, accumulators_of, seen_shape
 from streammetrics._wide import Wide
 from streammetrics.accumulators import CoMoments, Count, Moments, Sum
 from streammetrics.accumulators._keyed import Keyed, decay
@@ -55,12 +55,12 @@ class Stepped(Wrapped):
         step = jnp.clip(batch[self.step], 0, LAST).astype(jnp.uint32) + np.uint32(1)
         weight, examples = observation.weight, observation.examples
         if not step.ndim:
-            present = jnp.any(weight != 0) if weight is not None else jnp.bool_(math.prod(examples) > 0)
+            present = jnp.any(weight.astype(bool)) if weight is not None else jnp.bool_(math.prod(examples) > 0)
             return jnp.where(present, step, np.uint32(0))
         step = self.of_examples(self.step, step, batch)
         if weight is None:
             return step
-        present = jnp.any((weight != 0).reshape(*examples, -1 if weight.size else 1), -1)
+        present = jnp.any(weight.astype(bool), tuple(range(len(examples), weight.ndim)))
         return jnp.where(present, step, np.uint32(0))
 
 
@@ -206,12 +206,10 @@ class Decayed(Wrapper):
     def __post_init__(self) -> None:
         if not 0 < self.half_life < math.inf:
             raise ValueError(f"Decayed: half_life is {self.half_life}, but must be a number of steps above 0")
-        for member in members(self.inner.statistic):
-            kinds = {type(each).__name__ for each in member.accumulators.values()}
+        for _, leaf in leaves(self.metric):
+            kinds = {type(each).__name__ for each in accumulators_of(fractional(leaf).statistic).values()}
             if rigid := sorted(kinds - {kind.__name__ for kind in (Sum, Moments, CoMoments)}):
-                raise TypeError(
-                    f"Decayed: {self.metric!r} holds {_checks.listed(rigid)}, but only sums and moments decay"
-                )
+                raise TypeError(f"Decayed: {leaf!r} holds {_checks.listed(rigid)}, but only sums and moments decay")
 
     @property
     def inner(self) -> Metric:
@@ -233,6 +231,8 @@ def fractional(value: Any) -> Any:
     """The specification with `weighted=True` in all of it that has such a field: what it counts become sums."""
     if isinstance(value, tuple):
         return tuple(map(fractional, value))
+    if isinstance(value, Collection):
+        return Collection({name: fractional(part) for name, part in value.parts})
     if not is_spec(value):
         return value
     fields = {name: fractional(field) for name, field in contents(value).items()}

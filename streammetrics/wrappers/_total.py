@@ -1,7 +1,9 @@
 """`total`: what was counted over all slices, or in all of a window."""
 
+import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -9,7 +11,7 @@ from jax import Array
 from streammetrics import _checks, _state
 from streammetrics._jax import is_traced
 from streammetrics._state import State
-from streammetrics._statistic import DEPENDENT, FAULTS, Joint, Statistic, layout, members
+from streammetrics._statistic import DEPENDENT, FAULTS, Joint, Statistic, layout
 from streammetrics.wrappers._base import Counted, Wrapped
 from streammetrics.wrappers._sliced import Slices
 
@@ -48,6 +50,7 @@ def _counted(state: State) -> list[int]:
     return [int(counts.sum() - counts[DEPENDENT]) for counts in _state.seen_counts(state).values()]
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def _total(state: State, over: str | None) -> State:
     found: dict[Statistic, tuple[Counted, Array]] = {}
     for member, place in layout(state.statistic).items():
@@ -74,7 +77,7 @@ def _dropped(member: Wrapped, over: str | None, data: Counted, seen: Array) -> t
     """The statistic without its outermost wrapper, or without the slices by one column, and what it has counted."""
     if over is not None:
         names = _columns(member)
-        if over not in names:
+        if over not in names or not isinstance(member, Slices):
             told = f"slices by {_checks.listed(names)}" if names else "has no slices"
             raise ValueError(f"total: over is {over!r}, but the state {told}")
         return member.without(over, data, seen)

@@ -1,0 +1,203 @@
+"""`Windowed` and `Decayed`: what they read of steps in any order, against the same written in numpy."""
+
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import streammetrics as sm
+from tests.catalogue import THREE
+from tests.support import assert_same
+
+MEAN, EXACT = sm.Mean("loss"), sm.Sum("loss", exact=True)
+RNG = np.random.default_rng(3)
+LOSS = RNG.integers(-99, 99, 80).astype(np.float32)  # whole, so that sums are exact
+STEP = RNG.integers(0, 12, 80)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 12, 100])
+def test_a_window_holds_the_examples_of_the_last_steps_however_they_come(size: int) -> None:
+    metric = sm.Windowed(sm.Sum("loss"), size)
+    kept = STEP.max() - size < STEP
+    rowwise = metric.tally(loss=LOSS, step=STEP)
+    np.testing.assert_allclose(metric.compute(rowwise), LOSS[kept].astype(np.float64).sum(), rtol=1e-6)
+    assert int(rowwise.examples) == kept.sum()
+    for order in (np.arange(12), np.arange(12)[::-1], RNG.permutation(12)):
+        state = metric.init()
+        for step in order:
+            state = metric.update(state, loss=LOSS, weights=step == STEP, step=int(step))
+        assert_same(state, rowwise, exact=True)
+    halves = [metric.tally(loss=LOSS[part], step=STEP[part]) for part in (slice(40), slice(40, None))]
+    assert_same(sm.merge(*halves), rowwise, exact=True)
+    assert_same(sm.merge(*halves[::-1]), rowwise, exact=True)
+
+
+def test_gaps_between_steps_empty_a_window() -> None:
+    metric = sm.Windowed(MEAN, 3)
+    state = metric.init()
+    assert np.isnan(metric.compute(state))
+    for step, loss, due in ((0, 1.0, 1.0), (1, 3.0, 2.0), (7, 9.0, 9.0), (6, 5.0, 7.0), (2, 99.0, 7.0), (9, 1.0, 5.0)):
+        state = metric.update(state, loss=[loss], step=step)
+        assert float(metric.compute(state)) == due
+    assert float(MEAN.compute(sm.total(state))) == 5.0
+
+
+def test_what_could_not_be_counted_is_forgotten_with_its_step() -> None:
+    metric = sm.Windowed(MEAN, 2)
+    state = metric.tally(loss=[np.nan, 1.0], step=0)
+    with pytest.raises(sm.InvalidExamples, match="1 of 2 examples could not be counted"):
+        metric.compute(state)
+    assert int(state.invalid["NaN value"]) == 1
+    state = metric.update(state, loss=[4.0], step=5)
+    assert float(metric.compute(state)) == 4
+    assert int(state.invalid["NaN value"]) == 0
+
+
+def test_absent_rows_do_not_move_the_window() -> None:
+    metric = sm.Windowed(MEAN, 2)
+    state = metric.tally(loss=[1.0], step=0)
+    for step, weights in ((9, [0]), (np.array([9]), [0])):
+        assert_same(metric.update(state, loss=[5.0], weights=weights, step=step), state, exact=True)
+    assert_same(metric.update(state, loss=np.zeros(0, np.float32), step=9), state, exact=True)
+    assert_same(metric.tally(loss=[1.0, 2.0], weights=[1, 0], step=[0, 9]), state, exact=True)
+
+
+def test_slices_and_replicates_in_a_window_by_rows_and_by_batches() -> None:
+    inner = sm.Bootstrapped(sm.Sliced(sm.Accuracy(THREE), "group", 2), 6)
+    metric = sm.Windowed(inner, 3)
+    rng, rows = np.random.default_rng(0), 40
+    batch = {
+        "predictions": rng.normal(size=(rows, 3)).astype(np.float32),
+        "targets": rng.integers(0, 3, rows),
+        "group": rng.integers(0, 2, rows),
+        "ids": np.arange(rows),
+    }
+    step = rng.integers(0, 4, rows)
+    rowwise = metric.tally(**batch, step=step)
+    stepwise = sm.merge(
+        *(metric.tally(**{name: each[step == s] for name, each in batch.items()}, step=int(s)) for s in range(4))
+    )
+    assert_same(rowwise, stepwise, exact=True)
+    kept = {name: each[step > 0] for name, each in batch.items()}
+    assert_same(sm.total(rowwise), inner.tally(**kept))
+    value, due = metric.compute(rowwise), inner(**kept)
+    np.testing.assert_array_equal(value.value, due.value)
+    np.testing.assert_array_equal(value.standard_error, due.standard_error)
+
+
+def test_a_long_window_costs_no_more_to_update_than_a_short_one() -> None:
+    def step_of(size: int) -> Any:
+        metric = sm.Windowed(sm.AUROC(sm.Binary("logits")), size)
+        return (
+            jax.jit(metric.update, donate_argnums=0)
+            .lower(metric.init(), predictions=jnp.zeros(8), targets=jnp.zeros(8, jnp.int32), step=jnp.int32(0))
+            .compile()
+        )
+
+    short, long = step_of(2), step_of(200)
+    operations = [compiled.cost_analysis()["bytes accessed"] for compiled in (short, long)]
+    state = sm.Windowed(sm.AUROC(sm.Binary("logits")), 200).init()
+    assert operations[1] < operations[0] * 1.5 + 2 * sum(each.nbytes for each in jax.tree.leaves(state)) * 0.01
+    # The donated arrays are written in place.
+    assert long.memory_analysis().temp_size_in_bytes < 40 * short.memory_analysis().temp_size_in_bytes
+    assert long.memory_analysis().alias_size_in_bytes >= sum(each.nbytes for each in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize("half_life", [0.5, 3.0, 100.0])
+def test_decay_halves_weights_by_half_life(half_life: float) -> None:
+    metric = sm.Decayed(sm.Collection(mean=MEAN, sum=sm.Sum("loss"), std=sm.Std("loss")), half_life)
+    weight = 2.0 ** -((STEP.max() - STEP) / half_life)
+    mean = (weight * LOSS).sum() / weight.sum()
+    due = {
+        "mean": mean,
+        "sum": (weight * LOSS).sum(),
+        "std": np.sqrt((weight * (LOSS - mean) ** 2).sum() / weight.sum()),
+    }
+    state = metric.tally(loss=LOSS, step=STEP)
+    for step in reversed(range(12)):
+        stepwise = metric.tally(loss=LOSS, weights=step == STEP, step=step)
+        state_of_steps = stepwise if step == 11 else sm.merge(state_of_steps, stepwise)  # noqa: F821
+    for found in (metric.compute(state), metric.compute(state_of_steps)):
+        for name, value in due.items():
+            np.testing.assert_allclose(found[name], value, rtol=2e-6)
+
+
+def test_decayed_counts_are_weighted_metrics() -> None:
+    scores, true, step = RNG.normal(size=(50, 3)).astype(np.float32), RNG.integers(0, 3, 50), RNG.integers(0, 9, 50)
+    weighted = sm.Multiclass(3, "logits", weighted=True)
+    for metric, other in (
+        (sm.F1(THREE), sm.F1(weighted)),
+        (sm.ConfusionMatrix(THREE), sm.ConfusionMatrix(weighted)),
+        (sm.AUROC(THREE, bins=64, class_id=0), sm.AUROC(weighted, bins=64, class_id=0)),
+    ):
+        decayed = sm.Decayed(metric, 4.0)
+        value = decayed(scores, true, step=step)
+        due = other(scores, true, weights=2.0 ** -((step.max() - step) / 4.0))
+        np.testing.assert_allclose(value, due, rtol=1e-5)
+
+
+def test_much_time_leaves_nothing_of_what_was_before() -> None:
+    metric = sm.Decayed(sm.Collection(mean=MEAN, sum=sm.Sum("loss")), 1.0)
+    state = metric.update(metric.tally(loss=[1e30], step=0), loss=[2.0], step=2**31 - 2)
+    assert sm.plain(metric.compute(state)) == {"mean": 2.0, "sum": 2.0}
+
+
+def test_steps_shard_and_scan() -> None:
+    metric = sm.Collection(window=sm.Windowed(EXACT, 4), decay=sm.Decayed(sm.Sum("loss"), 2.0))
+    mesh = jax.make_mesh((8,), ("data",))
+    sharded, state = sm.Sharded(metric, mesh), None
+    for step in range(6):
+        batch = {"loss": LOSS[step * 11 : step * 11 + 11], "step": step}
+        state = sharded.update(sharded.init() if state is None else state, **batch)
+    assert state is not None
+    alone = sm.merge(*(metric.tally(loss=LOSS[s * 11 : s * 11 + 11], step=s) for s in range(6)))
+    assert_same(jax.device_get(sharded.merged(state)), alone)
+    scanned, _ = jax.lax.scan(
+        lambda state, row: (metric.update(state, loss=row[0], step=row[1]), None),
+        metric.init(),
+        (LOSS[:66].reshape(6, 11), np.arange(6, dtype=np.int32)),
+    )
+    assert_same(scanned, alone)
+    accumulated = sm.accumulate(metric, ({"loss": LOSS[s * 11 : s * 11 + 11], "step": s} for s in range(6)))
+    assert_same(accumulated, alone)
+
+
+W = "Windowed(metric=Mean(entry='loss'), size=2)"
+REFUSED: list[tuple[Any, type[Exception], str]] = [
+    (lambda: sm.Windowed(MEAN, 0), ValueError, "Windowed: size is 0, but must be a number of steps above 0"),
+    (lambda: sm.Decayed(MEAN, 0), ValueError, "Decayed: half_life is 0.0, but must be a number of steps above 0"),
+    (lambda: sm.Windowed(sm.Windowed(MEAN, 2), 2), TypeError,
+     "Windowed: Windowed stands inside, but must not; from the outside in the order is Windowed or Decayed, "
+     "Bootstrapped, Sliced, PerOutput"),
+    (lambda: sm.Decayed(sm.Bootstrapped(MEAN), 2), TypeError,
+     "Decayed: Bootstrapped stands inside, but must not; from the outside in the order is Windowed or Decayed, "
+     "Bootstrapped, Sliced, PerOutput"),
+    (lambda: sm.Decayed(sm.Maximum("loss"), 2), TypeError,
+     "Decayed: Maximum(entry='loss') holds Maximum and Minimum, but only sums and moments decay"),
+    (lambda: sm.Decayed(sm.DistinctCount("loss"), 2), TypeError,
+     "Decayed: DistinctCount(entry='loss') holds Maximum, but only sums and moments decay"),
+    (lambda: sm.Decayed(EXACT, 2), TypeError,
+     "Decayed: Sum(entry='loss', exact=True) holds ExactSum, but only sums and moments decay"),
+    (lambda: sm.Windowed(MEAN, 2)(loss=[1.0], step=0.5), TypeError,
+     f"{W}: step has dtype float32, but steps are integers"),
+    (lambda: sm.Windowed(MEAN, 2)(loss=[1.0, 2.0], step=[1]), ValueError,
+     f"{W}: step has shape (1,), but the examples have shape (2,): one value per example, or per leading index, is"),
+    (lambda: sm.Windowed(MEAN, 2)(loss=[1.0]), TypeError,
+     f"{W}: step did not come; it reads loss and step (and weights, optional)"),
+    (lambda: sm.Windowed(MEAN, 2)(loss=[1.0], step=-1), sm.InvalidExamples,
+     "1 of 1 examples could not be counted, 1 with negative step (in Windowed)"),
+    (lambda: sm.Windowed(MEAN, 2)(loss=[1.0, 2.0], step=[-1, 0]), sm.InvalidExamples,
+     "1 of 2 examples could not be counted, 1 with negative step (in Windowed)"),
+    (lambda: sm.total(sm.Decayed(MEAN, 2).init()), TypeError,
+     "total: Decays(inner=Moments(entry='loss'), step='step', half_life=2.0) holds sums that have decayed, which are "
+     "no counts any more"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "kind", "message"), REFUSED, ids=range(len(REFUSED)))
+def test_what_makes_no_sense_is_refused(make: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=f"^{re.escape(message)}"):
+        make()
