@@ -31,6 +31,7 @@ bench: $(VENV)/.test
 	$(BIN)/python bench/engine.py
 	$(BIN)/python bench/rows.py
 	$(BIN)/python bench/scores.py
+	$(BIN)/python bench/wrappers.py
 
 # The wheel, imported where only the required dependencies are.
 wheel: $(VENV)/.python

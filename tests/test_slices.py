@@ -267,14 +267,28 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: sm.Gap(sm.Sliced(sm.Examples("loss"), "g", 2))(loss=[1.0], g=[0]), TypeError,
      "Gap: Sliced(metric=Examples(of='loss'), by='g', num_slices=2) has no floating value for each slice, but one is "
      "due"),
+    (lambda: sm.one_slice(MEAN, MEAN.init(), "0"), TypeError,  # pyright: ignore[reportArgumentType]
+     "one_slice: got Mean(entry='loss'), but a Sliced metric is due"),
+    (lambda: sm.one_slice(sm.Sliced(MEAN, "group", 2), MEAN.init(), "0"), ValueError,
+     "one_slice: the state is of Moments(entry='loss'), but must be of Slices("),
+    (lambda: sm.one_slice(sm.Sliced(MEAN, "group", 2), sm.Sliced(MEAN, "group", 2).init()), ValueError,
+     "one_slice: got the labels (), but one is due for each of group"),
     (lambda: sm.contrast(MEAN, MEAN.init()), TypeError,  # pyright: ignore[reportArgumentType]
      "contrast: got Mean(entry='loss'), but a Sliced metric is due"),
     (lambda: sm.contrast(sm.Sliced(MEAN, "group", 2), sm.Sliced(MEAN, "group", 2).init(), "9"), ValueError,
-     "contrast: '9' is no slice of 'group'; there are 0, 1"),
+     "contrast: '9' is no slice of 'group'; there are 0 and 1"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("make", "kind", "message"), REFUSED, ids=range(len(REFUSED)))
+def test_the_state_of_one_slice_is_that_of_its_rows() -> None:
+    metric = sm.Sliced(sm.Collection(right=sm.Accuracy(THREE), age=sm.Sum("age")), slices=CROSSED)
+    batch = {"predictions": SCORES, "targets": TRUE, "age": AGE, "country": COUNTRY}
+    rows = (COUNTRY == 1) & (AGE < 18)
+    inner = metric.metric.tally(predictions=SCORES, targets=TRUE, age=AGE, weights=rows)
+    assert_same(sm.one_slice(metric, metric.tally(**batch), "fr", "0 – 18"), inner)
+
+
 def test_what_makes_no_sense_is_refused(make: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=f"^{re.escape(message)}"):
         make()

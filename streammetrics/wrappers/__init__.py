@@ -6,7 +6,7 @@ from streammetrics.wrappers._gaps import Contrast, Gap, contrast, demographic_pa
 from streammetrics.wrappers._outputs import Outputs, PerOutput
 from streammetrics.wrappers._sliced import Sliced, Slices
 from streammetrics.wrappers._steps import Decayed, Decays, Windowed, Windows
-from streammetrics.wrappers._total import total
+from streammetrics.wrappers._total import one_slice, total
 
 __all__ = [
     "Bootstrapped",
@@ -20,6 +20,7 @@ __all__ = [
     "contrast",
     "demographic_parity",
     "equal_opportunity",
+    "one_slice",
     "total",
 ]
 

@@ -108,7 +108,7 @@ def contrast(
     whole = None
     if baseline is None:
         whole = metric.metric.compute(total(state, on_invalid=on_invalid), on_invalid)
-    place = None if baseline is None else _place(metric, baseline)
+    place = None if baseline is None else metric.place("contrast", baseline)
     return _contrasts(metric, values, whole, place)
 
 
@@ -120,16 +120,3 @@ def _contrasts(metric: Wrapper, value: Any, whole: Any, place: tuple[int, ...] |
     reference = whole if place is None else value[place]
     reference = jnp.broadcast_to(reference, value.shape)
     return Contrast(value, reference, value - reference, jnp.where(reference == 0, jnp.nan, value / reference))
-
-
-def _place(metric: Sliced, baseline: str | tuple[str, ...]) -> tuple[int, ...]:
-    """Where a slice stands, by its label or by a label for each column."""
-    labels = (baseline,) if isinstance(baseline, str) else tuple(baseline)
-    if len(labels) != len(metric.columns):
-        raise ValueError(f"contrast: baseline is {baseline!r}, but must be a label of each of {list(metric.labels)}")
-    for label, column in zip(labels, metric.columns, strict=True):
-        if label not in column.labels:
-            raise ValueError(
-                f"contrast: {label!r} is no slice of {column.name!r}; there are {', '.join(column.labels)}"
-            )
-    return tuple(column.labels.index(label) for label, column in zip(labels, metric.columns, strict=True))

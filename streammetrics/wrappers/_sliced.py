@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from streammetrics import _checks
 from streammetrics._jax import float_dtype
 from streammetrics._metric import Metric, leaves
 from streammetrics._reduction import Adds, Observation, sliced, with_axis
@@ -154,6 +155,20 @@ class Sliced(Wrapper):
     def labels(self) -> dict[str, tuple[str, ...]]:
         """What the slices along each axis are called."""
         return {column.name: column.labels for column in self.columns}
+
+    def place(self, who: str, labels: str | tuple[str, ...]) -> tuple[int, ...]:
+        """Where a slice stands along each axis, by its label or by a label for each column."""
+        labels = (labels,) if isinstance(labels, str) else tuple(labels)
+        if len(labels) != len(self.columns):
+            raise ValueError(
+                f"{who}: got the labels {labels}, but one is due for each of {_checks.listed(self.labels)}"
+            )
+        for label, column in zip(labels, self.columns, strict=True):
+            if label not in column.labels:
+                raise ValueError(
+                    f"{who}: {label!r} is no slice of {column.name!r}; there are {_checks.listed(column.labels)}"
+                )
+        return tuple(column.labels.index(label) for label, column in zip(labels, self.columns, strict=True))
 
     def over(self, statistic: Statistic) -> Statistic:
         return functools.reduce(Slices, reversed(self.columns), statistic)

@@ -13,7 +13,7 @@ from streammetrics._jax import is_traced
 from streammetrics._state import State
 from streammetrics._statistic import DEPENDENT, FAULTS, Joint, Statistic, layout
 from streammetrics.wrappers._base import Counted, Wrapped
-from streammetrics.wrappers._sliced import Slices
+from streammetrics.wrappers._sliced import Sliced, Slices
 
 
 def total(state: State, over: str | None = None, on_invalid: str = "raise") -> State:
@@ -50,15 +50,44 @@ def _counted(state: State) -> list[int]:
     return [int(counts.sum() - counts[DEPENDENT]) for counts in _state.seen_counts(state).values()]
 
 
-@functools.partial(jax.jit, static_argnums=1)
+def one_slice(metric: Sliced, state: State, *labels: str) -> State:
+    """The state of one slice, as the metric inside counts it; by its label, or by a label for each column.
+
+    Raises `TypeError` for what is no `Sliced` metric and `ValueError` for a label that is none, and for a state that
+    is not the metric's.
+
+    >>> import streammetrics as sm
+    >>> metric = sm.Sliced(sm.Mean("loss"), slices={"country": ("de", "fr")})
+    >>> state = metric.tally(loss=[1.0, 2.0, 6.0], country=["fr", "de", "fr"])
+    >>> float(sm.Mean("loss").compute(sm.one_slice(metric, state, "fr")))
+    3.5
+    """
+    if not isinstance(metric, Sliced):
+        raise TypeError(f"one_slice: got {metric!r}, but a Sliced metric is due")
+    state = _state.part(state, metric.statistic)
+    _state.check(state, "one_slice", metric.statistic)
+    return _without(state, None, metric.place("one_slice", labels))
+
+
 def _total(state: State, over: str | None) -> State:
-    found: dict[Statistic, tuple[Counted, Array]] = {}
-    for member, place in layout(state.statistic).items():
+    for member in layout(state.statistic):
         if not isinstance(member, Wrapped):
             raise TypeError(f"total: {member!r} is no statistic of a wrapper, but states of wrappers are due")
+        names = _columns(member)
+        if over is not None and over not in names:
+            told = f"slices by {_checks.listed(names)}" if names else "has no slices"
+            raise ValueError(f"total: over is {over!r}, but the state {told}")
+    return _without(state, over, None)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _without(state: State, over: str | None, at: tuple[int, ...] | None) -> State:
+    """The state without the outermost wrapper, or without the slices by one column; or of one slice."""
+    found: dict[Statistic, tuple[Counted, Array]] = {}
+    for member, place in layout(state.statistic).items():
         data = {name: state.data[key] for name, key in place.keys.items()}
         counts = _state.seen_by(state, member)
-        inner, data, seen = _dropped(member, over, data, jnp.stack([counts.low, counts.high]))
+        inner, data, seen = _dropped(member, over, at, data, jnp.stack([counts.low, counts.high]))
         if inner in found:
             raise ValueError(f"total: {inner!r} is counted several times, in slices of different kinds")
         reasons = layout(inner)[inner].reasons
@@ -73,14 +102,16 @@ def _total(state: State, over: str | None) -> State:
     return State(statistic, data, _state.together(seen))
 
 
-def _dropped(member: Wrapped, over: str | None, data: Counted, seen: Array) -> tuple[Statistic, Counted, Array]:
-    """The statistic without its outermost wrapper, or without the slices by one column, and what it has counted."""
+def _dropped(
+    member: Any, over: str | None, at: tuple[int, ...] | None, data: Counted, seen: Array
+) -> tuple[Statistic, Counted, Array]:
+    """The statistic inside, and what it has counted."""
     if over is not None:
-        names = _columns(member)
-        if over not in names or not isinstance(member, Slices):
-            told = f"slices by {_checks.listed(names)}" if names else "has no slices"
-            raise ValueError(f"total: over is {over!r}, but the state {told}")
         return member.without(over, data, seen)
+    if at is not None:
+        for index in at:
+            member, data, seen = member.inner, {name: each[:, index] for name, each in data.items()}, seen[:, index]
+        return member, data, seen
     inner, data, seen = member.total(data, seen)
     while isinstance(member, Slices) and isinstance(inner, Slices):
         inner, data, seen = inner.total(data, seen)
