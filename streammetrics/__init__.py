@@ -109,6 +109,7 @@ from streammetrics.wrappers import (
     contrast,
     demographic_parity,
     equal_opportunity,
+    one_slice,
     total,
 )
 
@@ -234,6 +235,7 @@ __all__ = [
     "load",
     "merge",
     "merge_processes",
+    "one_slice",
     "pad",
     "plain",
     "population_stability_index",

@@ -131,17 +131,19 @@ def cells(gated: Gated, shape: tuple[int, ...]) -> list[Cell]:
 
 def interval_of(gated: Gated, read: Values, state: State, level: float) -> Ends:
     """The intervals of the values."""
-    return _ends(gated, read, lambda: interval(gated.metric, state, level=level, on_invalid="ignore"))
+    return _ends(gated, read, lambda one: interval(gated.metric, one, level=level, on_invalid="ignore"), state)
 
 
 def difference_of(gated: Gated, read: Values, baseline: State, state: State, level: float) -> Ends:
     """The intervals of how much the values are above those of a baseline."""
-    return _ends(gated, read, lambda: compare(gated.metric, baseline, state, level=level, on_invalid="ignore"))
+    return _ends(
+        gated, read, lambda a, b: compare(gated.metric, a, b, level=level, on_invalid="ignore"), baseline, state
+    )
 
 
-def _ends(gated: Gated, read: Values, found: Callable[[], Any]) -> Ends:
+def _ends(gated: Gated, read: Values, found: Callable[..., Any], *states: State) -> Ends:
     try:
-        ends = found()
+        ends = found(*(part(each, gated.metric.statistic) for each in states))
     except (TypeError, ValueError) as error:
         _, _, told = str(error).replace(repr(gated.metric), gated.path).partition(": ")
         return Ends.unknown(read.array.shape, told)

@@ -1,4 +1,4 @@
-"""The command line: `evaluate` files of predictions, `merge` and `show` the states that it saved."""
+"""The command line: `evaluate` files of predictions, `merge`, `show` and `gate` the states that it saved."""
 
 import os
 import sys
@@ -10,6 +10,7 @@ from streammetrics.command._errors import Refused
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command, and returns its exit status: 2 where the input is refused, after one sentence on stderr."""
+    options = None
     try:
         options = parse(arguments)
         options.run(options)
@@ -19,4 +20,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:  # whoever reads the report has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return getattr(options, "status", 0)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import streammetrics as sm
 from streammetrics.command._errors import Refused
 from streammetrics.command._evaluation import evaluate
+from streammetrics.command._gate import gate
 from streammetrics.command._metrics import REPORT, known
 from streammetrics.command._states import merge, show
 
@@ -32,6 +33,12 @@ example:
     "show": """\
 example:
   streammetrics show all.sm --metrics "accuracy,each=Recall(average=None)"
+""",
+    "gate": """\
+example:
+  streammetrics gate new.sm --at-least accuracy=0.9 --not-worse auroc --relative 0.01 --baseline old.sm
+
+exit status: 0 where all pass, 1 where any fails, 3 where none fails and any is undecided, 2 for what is refused
 """,
 }
 
@@ -62,6 +69,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     showing = command("show", show, "say what a saved state counts, and print its values")
     showing.add_argument("file", metavar="STATE", help="what evaluate --save or merge --save wrote")
     _reading(showing, "nan")
+    _gating(command("gate", gate, "judge a saved state by what is due: pass, fail or undecided"))
     return parser.parse_args(arguments)
 
 
@@ -118,6 +126,31 @@ def _reading(parser: argparse.ArgumentParser, on_invalid: str) -> None:
     add("--json", metavar="FILE", help="write the values as JSON; to the screen instead of the report with -")
     add("--plots", metavar="FOLDER", help="draw curves, reliability and confusion")
     add("--digits", type=digits, default=4, metavar="N", help="of the report (default: 4)")
+
+
+def _gating(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("file", metavar="STATE", help="what evaluate --save, merge --save or sm.save wrote")
+    several: dict[str, Any] = {"action": "append", "default": []}
+    add("--at-least", **several, metavar="NAME=NUMBER", help="a metric whose value must not be lower")
+    add("--at-most", **several, metavar="NAME=NUMBER", help="a metric whose value must not be higher")
+    add("--not-worse", **several, metavar="NAME[=NUMBER]", help="a metric that must not be worse than in --baseline")
+    add("--baseline", metavar="STATE", help="the state of the model that there was")
+    add("--relative", type=float, default=0.0, metavar="SHARE", help="by what share of the baseline it may be worse")
+    add("--margin", type=float, default=0.0, metavar="NUMBER", help="by how much it may be worse")
+    add("--level", type=float, default=0.95, metavar="SHARE", help="of the intervals that decide (default: 0.95)")
+    add("--exact", action="store_true", help="judge values as they are, without intervals")
+    add("--slices", **several, metavar="[COLUMN=]A,B,…", help="the slices that are judged (default: all)")
+    add("--metrics", metavar="LIST", help="metrics under names of their own, as each=Recall(average=None)")
+    add(
+        "--on-invalid",
+        choices=("fail", "ignore"),
+        default="fail",
+        help="where rows could not be counted: fail, or judge the values of the others (default: fail)",
+    )
+    add("--json", metavar="FILE", help="write the verdict as JSON; to the screen instead of the table with -")
+    add("--digits", type=digits, default=4, metavar="N", help="of the table (default: 4)")
+    parser.set_defaults(plots=None)
 
 
 def names(text: str) -> tuple[str, ...]:

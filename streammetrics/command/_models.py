@@ -1,14 +1,14 @@
 """What is counted: of one or several models a task, its metrics, and what its pictures need."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from streammetrics import statistics
 from streammetrics._collection import Collection
 from streammetrics._metric import Metric
 from streammetrics._state import State, seen_counts
-from streammetrics._statistic import FAULTS, layout, members
+from streammetrics._statistic import FAULTS, Statistic, layout, members
 from streammetrics._tasks import TASKS, Multilabel
 from streammetrics.command._errors import Refused
 from streammetrics.command._metrics import Asked, Task, default, made
@@ -102,7 +102,7 @@ def recovered(state: State, asked: list[Asked] | None, names: tuple[str, ...] | 
         return all(member in held for member in members(metric.statistic))
 
     models = {}
-    for task, binned in _tasks(state, names):
+    for task, binned in tasks_of(held, names):
         metrics = made(asked or default(task), task, binned)
         if asked and (lacking := [name for name, metric in metrics.items() if not readable(metric)]):
             raise Refused(
@@ -115,11 +115,13 @@ def recovered(state: State, asked: list[Asked] | None, names: tuple[str, ...] | 
     return Models(models)
 
 
-def _tasks(state: State, names: tuple[str, ...] | None) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """The tasks of a state, one for each name of predictions, and the options of their histograms."""
+def tasks_of(
+    counted: Iterable[Statistic], names: tuple[str, ...] | None = None
+) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """The tasks of statistics, one for each name of predictions, and the options of their histograms."""
     found: dict[str, list[tuple[Task, Any]]] = {}
     # Those that judge classes come first: they have the threshold, of which others know nothing.
-    for member in sorted(members(state.statistic), key=lambda member: not isinstance(member, JUDGING)):
+    for member in sorted(counted, key=lambda member: not isinstance(member, JUDGING)):
         task = getattr(member, "task", None)
         if isinstance(task, TASKS):
             found.setdefault(task.predictions, []).append((task, member))

@@ -60,14 +60,15 @@ def present(options: argparse.Namespace, models: Models, state: State) -> None:
             title = f"{name}\n{'=' * len(name)}\n" if models.named else ""
             print(f"{title}{as_text(model, readings[name], options.digits)}\n")
     if options.json is not None:
-        _write(options.json, as_json(readings, models.named))
+        write(options.json, as_json(readings, models.named))
     if options.plots is not None:
         for name, model in models.each.items():
             with told_of(options.plots):
                 draw(options.plots, name if models.named else "", model, state, mode)
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
+    """Writes a text to a file, or to the screen with -."""
     if path == "-":
         print(text)
         return

@@ -16,9 +16,9 @@ def merge(options: argparse.Namespace) -> None:
     """Joins states of the same statistics, and presents the values as if all had been counted at once."""
     _output.check(options)
     first, *others = options.files
-    state = _loaded(first)
+    state = loaded(first)
     for path in others:
-        other = _loaded(path)
+        other = loaded(path)
         if other.statistic != state.statistic:
             one, two = members(state.statistic), members(other.statistic)
             ours, theirs = (next((repr(m) for m in a if m not in b), "no more") for a, b in ((one, two), (two, one)))
@@ -36,14 +36,15 @@ def merge(options: argparse.Namespace) -> None:
 def show(options: argparse.Namespace) -> None:
     """Says what a state counts, and presents the values that can be read off it."""
     _output.check(options)
-    state = _loaded(options.file)
+    state = loaded(options.file)
     models = _models(options, state)
     if options.json != "-":
         print(f"{_counted(state)}\n")
     _output.present(options, models, state)
 
 
-def _loaded(path: str) -> State:
+def loaded(path: str) -> State:
+    """A state that was saved."""
     try:
         with told_of(path):
             return sm.load(path)
