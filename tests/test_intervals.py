@@ -103,6 +103,8 @@ def test_what_is_a_share_of_all_classes_is_recognised():
         assert kinds(kind(MANY, average="micro")) == [(1, 1), (0, 1)]  # right and wrong predictions
     assert kinds(sm.FBeta(MANY, 3.0, average="micro")) == [(1, 1), (0, 1)]
     assert kinds(sm.HammingLoss(MANY)) == [(0, 1), (1, 1)]
+    two = sm.Multiclass(2, "labels")
+    assert kinds(sm.FalsePositiveRate(two, average="micro")) == [(0, 1), (1, 1)]
     for metric in (sm.Specificity(MANY, average="micro"), sm.Jaccard(MANY, average="micro"), sm.F1(LABELS)):
         assert kinds(metric) is None
 
@@ -163,7 +165,11 @@ PROPAGATED = [
     (sm.MatthewsCorrelation(LABELS), sklearn.matthews_corrcoef, TABLE),
     (sm.MeanIoU(LABELS), averaged(sklearn.jaccard_score, average="macro"), TABLE),
     (sm.F1(THREE), averaged(sklearn.f1_score, average="macro"), WRONG),
-    (sm.F1(THREE, class_id=2), lambda t, p, **w: sklearn.f1_score(t == 2, p == 2, **w), WRONG),
+    (
+        sm.FBeta(THREE, 2.0, class_id=2),
+        lambda true, predicted, **cells: sklearn.fbeta_score(true == 2, predicted == 2, beta=2.0, **cells),
+        WRONG,
+    ),
     (sm.MatthewsCorrelation(THREE), sklearn.matthews_corrcoef, WRONG),
     (sm.CohenKappa(THREE, "quadratic"), averaged(sklearn.cohen_kappa_score, weights="quadratic"), WRONG),
 ]
@@ -327,6 +333,7 @@ STATES = {
     "right": ([1] * 12 + [0] * 30, [1] * 12 + [0] * 30),
     "three": ([0, 1, 2] * 20, [0, 1, 2] * 20),
     "labels": ([[0, 1]] * 20, [[0, 1]] * 20),
+    "shares": ([[0.25, 0.75]] * 20, [[0, 1]] * 20),
     "values": ([2.0] * 9,),
     "one": ([1.0],),
     "none": ([0] * 10, [0] * 10),
@@ -364,6 +371,8 @@ REFUSALS = [
     ("one", sm.Mean("x"), {}, ValueError, "interval: Mean(entry='x') has 1 examples, but at least 2 are due"),
     ("one", sm.Mean("x", exact=True), {}, TypeError, f"interval: the counts of Mean(entry='x', exact=True) {VARIES}"),
     ("one", sm.Std("x"), {}, TypeError, f"interval: the counts of Std(entry='x') {VARIES}"),
+    ("shares", sm.LogLoss(sm.Multilabel(2, "probabilities")), {}, TypeError,
+     f"interval: the counts of LogLoss(task=Multilabel(num_labels=2, inputs='probabilities')) {VARIES}"),
     ("three", sm.F1(MANY), {}, TypeError,
      f"interval: F1(task=Multiclass(num_classes=40, inputs='labels')) {JOINS}"),
     ("labels", sm.Accuracy(sm.Multilabel(2, "labels")), {}, TypeError,
@@ -388,6 +397,12 @@ REFUSALS = [
 def test_where_there_is_no_interval_it_is_refused(data, metric, options, kind, message):
     with pytest.raises(kind, match=f"^{re.escape(message)}$"):
         sm.interval(metric, tally(metric, *STATES[data]), **options)
+
+
+@pytest.mark.parametrize("right", [(20, 20, 20), (17, 400, 91), (10, 3, 5000)])
+def test_an_error_that_is_rounding_is_none(right):
+    with pytest.raises(ValueError, match=ZERO):
+        of_table(sm.MatthewsCorrelation(THREE), np.diag(right))
 
 
 def test_few_examples_have_no_error_to_propagate():

@@ -32,7 +32,7 @@ def test_a_slice_is_the_metric_of_its_rows_and_the_slices_together_that_of_all(c
         masked = {**batch, weights: np.where(group == index, batch[weights], 0).astype(batch[weights].dtype)}
         alone = case.metric.tally(**masked)
         for (accumulator, found), (_, due) in zip(arrays(state)[:-1], arrays(alone)[:-1], strict=True):
-            kind = type(accumulator)
+            kind: Any = type(accumulator)
             one, other = (kind(due.shape[1:]).decode(each) for each in (found[:, index], due))
             jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), one, other)
         assert sm.plain(state.examples)[index] == sm.plain(alone.examples)
@@ -44,9 +44,9 @@ def test_crossed_columns_have_an_axis_each() -> None:
     metric = sm.Sliced(sm.Accuracy(THREE), slices=CROSSED)
     state = metric.tally(SCORES, TRUE, country=COUNTRY, age=AGE)
     bins = np.digitize(AGE, [18, 65])
-    due = [[RIGHT[(COUNTRY == c) & (bins == a)].mean() for a in range(3)] for c in range(2)]
+    due = [[RIGHT[(c == COUNTRY) & (bins == a)].mean() for a in range(3)] for c in range(2)]
     np.testing.assert_allclose(metric.compute(state), due, rtol=1e-6)
-    assert sm.plain(state.examples) == [[int(((COUNTRY == c) & (bins == a)).sum()) for a in range(3)] for c in range(2)]
+    assert sm.plain(state.examples) == [[int(((c == COUNTRY) & (bins == a)).sum()) for a in range(3)] for c in range(2)]
     assert metric.labels == {"country": ("de", "fr"), "age": ("0 – 18", "18 – 65", "65 – 90")}
     by_age = sm.Sliced(sm.Accuracy(THREE), slices={"age": CROSSED["age"]})
     assert_same(sm.total(state, "country"), by_age.tally(SCORES, TRUE, age=AGE))
@@ -195,11 +195,13 @@ def test_a_thousand_slices_are_one_scatter_without_a_mask_of_rows_by_slices() ->
         "group": jnp.zeros(rows, jnp.int32),
     }
     compiled = jax.jit(metric.tally).lower(**batch).compile()
-    text = compiled.as_text()
+    text, memory = compiled.as_text(), compiled.memory_analysis()
+    assert text
+    assert memory
     assert not re.search(rf"\[{rows},100[01]", text)
     assert not re.search(rf"\[100[01],{rows}", text)
     assert collectives(compiled) == []
-    assert compiled.memory_analysis().temp_size_in_bytes < 40 * 1000 * 20
+    assert memory.temp_size_in_bytes < 40 * 1000 * 20
 
 
 def test_the_slice_may_be_told_by_a_leading_index_or_by_the_targets() -> None:
@@ -211,7 +213,7 @@ def test_the_slice_may_be_told_by_a_leading_index_or_by_the_targets() -> None:
         metric(tokens, true, group=group), [right[group == g].mean() for g in range(2)], rtol=1e-6
     )
     by_target = sm.Sliced(sm.Accuracy(THREE), "targets", 3)
-    np.testing.assert_allclose(by_target(SCORES, TRUE), [RIGHT[TRUE == c].mean() for c in range(3)], rtol=1e-6)
+    np.testing.assert_allclose(by_target(SCORES, TRUE), [RIGHT[c == TRUE].mean() for c in range(3)], rtol=1e-6)
 
 
 def test_the_state_of_one_slice_is_that_of_its_rows() -> None:

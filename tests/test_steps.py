@@ -89,21 +89,22 @@ def test_slices_and_replicates_in_a_window_by_rows_and_by_batches() -> None:
 
 
 def test_a_long_window_costs_no_more_to_update_than_a_short_one() -> None:
-    def step_of(size: int) -> Any:
-        metric = sm.Windowed(sm.AUROC(sm.Binary("logits")), size)
-        return (
-            jax.jit(metric.update, donate_argnums=0)
-            .lower(metric.init(), predictions=jnp.zeros(8), targets=jnp.zeros(8, jnp.int32), step=jnp.int32(0))
-            .compile()
-        )
+    auroc = sm.AUROC(sm.Binary("logits"), bins=64)
 
-    short, long = step_of(2), step_of(200)
-    operations = [compiled.cost_analysis()["bytes accessed"] for compiled in (short, long)]
-    state = sm.Windowed(sm.AUROC(sm.Binary("logits")), 200).init()
-    assert operations[1] < operations[0] * 1.5 + 2 * sum(each.nbytes for each in jax.tree.leaves(state)) * 0.01
-    # The donated arrays are written in place.
-    assert long.memory_analysis().temp_size_in_bytes < 40 * short.memory_analysis().temp_size_in_bytes
-    assert long.memory_analysis().alias_size_in_bytes >= sum(each.nbytes for each in jax.tree.leaves(state))
+    def step_of(size: int) -> tuple[float, Any]:
+        """The bytes that a donated update reads and writes, and its memory."""
+        metric = sm.Windowed(auroc, size)
+        update = jax.jit(metric.update, donate_argnums=0).lower(
+            metric.init(), predictions=jnp.zeros(8), targets=jnp.zeros(8, jnp.int32), step=jnp.int32(0)
+        )
+        compiled = update.compile()
+        return dict(compiled.cost_analysis() or {})["bytes accessed"], compiled.memory_analysis()
+
+    (short, one), (long, other) = step_of(2), step_of(2000)
+    state = sum(each.nbytes for each in jax.tree.leaves(sm.Windowed(auroc, 2000).init()))
+    assert other.alias_size_in_bytes >= state  # the donated arrays are written in place
+    assert other.temp_size_in_bytes <= 1.1 * one.temp_size_in_bytes
+    assert long < 3 * short or long < state / 50
 
 
 @pytest.mark.parametrize("half_life", [0.5, 3.0, 100.0])
@@ -117,10 +118,8 @@ def test_decay_halves_weights_by_half_life(half_life: float) -> None:
         "std": np.sqrt((weight * (LOSS - mean) ** 2).sum() / weight.sum()),
     }
     state = metric.tally(loss=LOSS, step=STEP)
-    for step in reversed(range(12)):
-        stepwise = metric.tally(loss=LOSS, weights=step == STEP, step=step)
-        state_of_steps = stepwise if step == 11 else sm.merge(state_of_steps, stepwise)  # noqa: F821
-    for found in (metric.compute(state), metric.compute(state_of_steps)):
+    stepwise = sm.merge(*(metric.tally(loss=LOSS, weights=step == STEP, step=step) for step in reversed(range(12))))
+    for found in (metric.compute(state), metric.compute(stepwise)):
         for name, value in due.items():
             np.testing.assert_allclose(found[name], value, rtol=2e-6)
 

@@ -162,10 +162,12 @@ class Wrapper(Metric):
     def read(self, counts: Mapping[Any, Any]) -> Any:
         if self.parts:
             return {name: part.read(view(counts, part.statistic)) for name, part in self.parts}
+        return self.read_single(self.inner_counts(counts))
+
+    def inner_counts(self, counts: Mapping[Any, Any]) -> Mapping[Any, Any]:
+        """What was counted, by the statistics of the single metric inside where it has several."""
         inner = self.inner.statistic
-        return self.read_single(
-            {m: counts[self.over(m)] for m in inner.members} if isinstance(inner, Joint) else counts
-        )
+        return {m: counts[self.over(m)] for m in inner.members} if isinstance(inner, Joint) else counts
 
 
 def added_up(accumulators: Mapping[str, Any], data: Counted, seen: Array) -> tuple[Counted, Array]:

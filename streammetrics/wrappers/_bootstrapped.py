@@ -165,16 +165,18 @@ class Bootstrapped(Wrapper):
 
     def replicated(self, counts: Mapping[Any, Any]) -> tuple[Any, Any]:
         """The value, and as floats those of all replicates, along a leading axis."""
-        rows = {name: each for name, each in counts.items() if name != "ids"}
-        rows = {key: without_ids(each) if isinstance(each, dict) else each for key, each in rows.items()}
-        value = self.metric.read(_at(rows, 0))
-        every = along(unhidden(self.metric).read, _at(rows, slice(1, None)))
-        return value, jax.tree.map(as_float, every, is_leaf=_is_wide)
+        counts = without_ids(counts)
+        value = self.metric.read(_at(counts, 0))
+        return value, _floats(along(unhidden(self.metric).read, _at(counts, slice(1, None))))
 
     def read_single(self, counts: Mapping[Any, Any]) -> Resampled:
-        value, every = self.replicated(counts)
-        centre = jax.tree.map(as_float, value, is_leaf=_is_wide)
-        error = jax.tree.map(lambda each, at: jnp.where(jnp.isnan(at), jnp.nan, deviation(each)), every, centre)
+        return self.summary(*self.replicated(counts))
+
+    def summary(self, value: Any, every: Any) -> Resampled:
+        """A value with its standard error and interval, from what replicates have in its place."""
+        centre = _floats(value)
+        # Where the value is NaN nothing is known of it; the replicates may have numbers.
+        error = jax.tree.map(lambda each, at: jnp.where(jnp.isnan(at), at, deviation(each)), every, centre)
         low, high = (self._end(every, centre, error, share) for share in (0.5 - self.level / 2, 0.5 + self.level / 2))
         return Resampled(value, error, low, high)
 
@@ -193,9 +195,14 @@ def deviation(replicates: Array) -> Array:
     return jnp.nanstd(replicates, 0, ddof=1)
 
 
-def as_float(leaf: Any) -> Array:
-    number = leaf.to_float() if isinstance(leaf, Wide) else jnp.asarray(leaf)
-    return number if jnp.issubdtype(number.dtype, jnp.floating) else number.astype(jnp.float32)
+def _floats(value: Any) -> Any:
+    """Everything in a value as floats."""
+
+    def number(leaf: Any) -> Array:
+        leaf = leaf.to_float() if isinstance(leaf, Wide) else jnp.asarray(leaf)
+        return leaf if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.astype(jnp.float32)
+
+    return jax.tree.map(number, value, is_leaf=lambda leaf: isinstance(leaf, Wide))
 
 
 def unhidden(metric: Metric) -> Metric:
@@ -206,15 +213,14 @@ def unhidden(metric: Metric) -> Metric:
     return rebuild(type(metric), fields | ({"min_examples": 0} if "min_examples" in fields else {}))
 
 
-def without_ids(counts: dict[Any, Any]) -> dict[Any, Any]:
-    return {name: each for name, each in counts.items() if name != "ids"}
+def without_ids(counts: Mapping[Any, Any]) -> dict[Any, Any]:
+    """What was counted, of one statistic or of several, without the checksums."""
+    return {
+        name: without_ids(each) if isinstance(each, Mapping) else each for name, each in counts.items() if name != "ids"
+    }
 
 
 def _at(counts: Any, index: Any) -> Any:
     if isinstance(counts, dict):
         return {name: _at(each, index) for name, each in counts.items()}
     return jax.tree.map(lambda array: array[index], counts)
-
-
-def _is_wide(leaf: Any) -> bool:
-    return isinstance(leaf, Wide)

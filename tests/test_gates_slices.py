@@ -1,0 +1,175 @@
+"""Gates over slices, and of what is missing or could not be counted."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import streammetrics as sm
+from streammetrics import _gated
+from tests.test_gates import ACCURACY, BY_COUNTRY, LABELS, LOSS, THREE, losses, outcomes, right, told, within
+
+__all__ = ["within"]  # the fixture
+
+
+def test_every_slice_is_judged_at_a_level_for_their_number(within: list[float]) -> None:
+    state = losses([0.1, 0.3, 0.5, 0.9, 0.7], ["de", "de", "fr", "it", "it"])
+    verdict = sm.Gate("loss", at_most=0.55, level=0.94).judge(BY_COUNTRY, state)
+    assert told(verdict) == [
+        "loss of country=de 0.2000 (0.1000 to 0.3000 at 98 %), at most 0.55: pass",
+        "loss of country=fr 0.5000 (0.4000 to 0.6000 at 98 %), at most 0.55: undecided",
+        "loss of country=it 0.8000 (0.7000 to 0.9000 at 98 %), at most 0.55: fail",
+    ]
+    assert verdict.outcome == "fail"
+    assert within == [pytest.approx(0.98)]
+    two = sm.Gate("loss", at_most=0.55, level=0.94, slices=("fr", "de")).judge(BY_COUNTRY, state)
+    assert (two.outcome, outcomes(two), within[1]) == ("undecided", ["pass", "undecided"], pytest.approx(0.97))
+    one = sm.Gate("loss", at_most=0.55, slices="de").judge(BY_COUNTRY, state)
+    assert (one.outcome, within[2]) == ("pass", pytest.approx(0.95))
+    both = losses([0.15, 0.5, 0.85], ["de", "fr", "it"])
+    gate = sm.Gate("loss", not_worse_than="old", higher_is_better=False)
+    assert outcomes(gate.judge(BY_COUNTRY, both, old=state)) == ["undecided", "undecided", "undecided"]
+    gate = sm.Gate("loss", not_worse_than="old", higher_is_better=False, relative=0.3)
+    assert outcomes(gate.judge(BY_COUNTRY, both, old=state)) == ["pass", "pass", "pass"]
+    gate = sm.Gate("loss", not_worse_than="old", higher_is_better=False, relative=0.15)
+    assert outcomes(gate.judge(BY_COUNTRY, both, old=state)) == ["undecided", "undecided", "undecided"]
+
+
+def test_slices_that_are_missing_or_empty_fail(within: list[float]) -> None:
+    state = losses([0.1, 0.5], ["de", "fr"])
+    assert told(sm.Gate("loss", at_most=0.9).judge(BY_COUNTRY, state))[2] == (
+        "loss of country=it, at most 0.9: fail, the state has no examples"
+    )
+    gate = sm.Gate("loss", at_most=0.9, slices=("us", "de"))
+    assert told(gate.judge(BY_COUNTRY, state)) == [
+        "loss of country=de 0.1000 (0.0000 to 0.2000 at 95 %), at most 0.9: pass",
+        "loss of us, at most 0.9: fail, there is no such slice: country has de, fr and it",
+    ]
+    gate = sm.Gate("loss", at_most=0.9, slices={"country": "us", "year": 2025})
+    assert told(gate.judge(BY_COUNTRY, state)) == [
+        "loss of country=us, at most 0.9: fail, there is no such slice: country has de, fr and it",
+        "loss of year=2025, at most 0.9: fail, there is no such slice: country has de, fr and it",
+    ]
+    assert told(sm.Gate("loss", at_most=0.9, slices="de").judge(LOSS, losses([0.1]))) == [
+        "loss of de, at most 0.9: fail, it has no slices"
+    ]
+    gate = sm.Gate("loss", not_worse_than="old", higher_is_better=False, margin=1)
+    assert told(gate.judge(BY_COUNTRY, losses([0.1, 0.5, 0.2], ["de", "fr", "it"]), old=state))[2] == (
+        "loss of country=it, not worse than old by more than 1: fail, old has no examples"
+    )
+    # A sum without examples is 0, which is no value of a slice either.
+    sums = sm.Sliced(sm.Collection(total=sm.Sum("loss")), slices={"country": ("de", "fr")})
+    found = sm.Gate("total", at_most=9, exact=True).judge(sums, sums.tally(loss=[1.0], country=["fr"]))
+    assert outcomes(found) == ["fail", "pass"]
+
+
+def test_slices_of_several_columns_are_named_by_column_or_label(within: list[float]) -> None:
+    metrics = sm.Sliced(sm.Accuracy(THREE, average=None), slices={"country": ("de", "fr"), "year": (2025, 2026)})
+    rows = np.arange(24)
+    batch = {"predictions": rows % 3, "targets": rows % 3, "country": rows % 2, "year": 2025 + rows // 12}
+    state = metrics.tally(**batch)
+
+    def names(slices: Any) -> list[str]:
+        verdict = sm.Gate("Sliced", at_least=0.5, slices=slices).judge(metrics, state)
+        assert verdict.passed
+        return [finding.slices for finding in verdict.findings]
+
+    every = [
+        f"country={c}, year={y}, class={k}" for c in ("de", "fr") for y in (2025, 2026) for k in THREE.class_names or ()
+    ]
+    assert names(None) == every
+    assert within == [pytest.approx(1 - 0.05 / 12)]
+    assert names("fr") == every[6:]
+    assert names({"year": 2026, "class": ["cat", "owl"]}) == [every[i] for i in (3, 5, 9, 11)]
+    assert names((2025, "de")) == every[:9]
+    assert names((("country", "de"), 2026, "cat")) == [every[i] for i in (0, 3, 4, 5)]
+
+
+def test_classes_and_outputs_are_slices_too(within: list[float]) -> None:
+    task = sm.Multiclass(3, "labels")
+    metrics = sm.Collection(recall=sm.Recall(task, average=None), mae=sm.PerOutput(sm.MeanAbsoluteError(), ("w", "h")))
+    recall = metrics.metrics[0][1]
+    state = recall.tally([0, 1, 1, 0], [0, 1, 2, 0])
+    verdict = sm.Gate("Recall", at_least=0.5).judge(recall, state)
+    assert [(finding.slices, finding.outcome) for finding in verdict.findings] == [
+        ("class=0", "pass"), ("class=1", "pass"), ("class=2", "fail"),
+    ]  # fmt: skip
+    mae = metrics.metrics[1][1]
+    verdict = sm.Gate("PerOutput", at_most=0.5).judge(mae, mae.tally(np.zeros((3, 2)), np.array([[0, 1.0]] * 3)))
+    assert [(finding.slices, finding.outcome) for finding in verdict.findings] == [
+        ("output=w", "pass"),
+        ("output=h", "fail"),
+    ]
+    quantile = sm.Quantile("loss", (0.1, 0.9))
+    verdict = sm.Gate("Quantile", at_most=5.0, exact=True).judge(quantile, quantile.tally(np.arange(1.0, 10.0)))
+    assert [finding.slices for finding in verdict.findings] == ["place=0", "place=1"]
+
+
+def test_a_slice_without_an_interval_is_undecided_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = sm.Interval(np.array([np.nan, 0.1, 0.1]), np.array([0.1, 0.1, 0.1]), np.array([np.nan, 0.2, np.nan]))
+    monkeypatch.setattr(_gated, "interval", lambda *_, **__: ends)
+    state = losses([0.1, 0.1, 0.1], ["de", "fr", "it"])
+    assert told(sm.Gate("loss", at_most=0.5).judge(BY_COUNTRY, state)) == [
+        "loss of country=de 0.1, at most 0.5: undecided, it has no interval",
+        "loss of country=fr 0.1000 (0.1000 to 0.2000 at 98.33 %), at most 0.5: pass",
+        "loss of country=it 0.1, at most 0.5: undecided, it has no interval",
+    ]
+
+
+def test_gaps_between_slices_are_judged_by_entry() -> None:
+    metrics = sm.Collection(gap=sm.Gap(BY_COUNTRY.parts[0][1]))
+    state = metrics.tally(loss=[0.1, 0.3], country=["de", "fr"])
+    gate = sm.Gate("gap.difference", at_most=0.25, exact=True)
+    assert told(gate.judge(metrics, state)) == ["gap.difference 0.2, at most 0.25: pass"]
+
+
+# What is missing, and what cannot be counted
+
+
+def test_what_is_missing_fails() -> None:
+    gates = [sm.Gate("val.recall", at_least=0.5, not_worse_than="old"), sm.Gate("accuracy", at_least=0.5)]
+    verdict = sm.judge(gates, ACCURACY, right(90, 100), old=right(90, 100))
+    assert told(verdict)[:2] == [
+        "val.recall, at least 0.5: fail, there is no metric 'val.recall' among accuracy",
+        "val.recall, not worse than old: fail, there is no metric 'val.recall' among accuracy",
+    ]
+    assert outcomes(verdict) == ["fail", "fail", "pass"]
+    many = sm.Collection({f"m{i}": sm.Mean("loss") for i in range(13)})
+    (found,) = told(sm.Gate("x", at_least=1).judge(many, many.init()))
+    assert found.endswith("there is no metric 'x' among m0, m1, m2, m3, m4, m5, m6, m7, m8, m9 and 3 more")
+    assert told(sm.Gate("accuracy", at_least=0.5).judge(ACCURACY, LOSS.init())) == [
+        "accuracy, at least 0.5: fail, the state does not count what it is read off, "
+        "ClassCounts(task=Binary(inputs='labels'))"
+    ]
+    assert told(sm.Gate("accuracy", not_worse_than="old").judge(ACCURACY, right(1, 2), old=LOSS.init())) == [
+        "accuracy, not worse than old: fail, old does not count what it is read off, "
+        "ClassCounts(task=Binary(inputs='labels'))"
+    ]
+    assert told(sm.Gate("accuracy", at_least=0.0).judge(ACCURACY, ACCURACY.init())) == [
+        "accuracy, at least 0: fail, the state has no examples"
+    ]
+    auroc = sm.Collection(auroc=sm.AUROC(sm.Binary("scores")))
+    state = auroc.tally(predictions=[0.5, 0.6], targets=[1, 1])
+    assert told(sm.Gate("auroc", at_least=0.0, exact=True).judge(auroc, state)) == [
+        "auroc, at least 0: fail, the state has NaN"
+    ]
+
+
+def test_examples_that_could_not_be_counted_fail_unless_they_are_ignored() -> None:
+    targets = np.where(np.arange(1000) < 998, 1, 7)
+    bad = ACCURACY.tally(predictions=(np.arange(1000) < 900).astype(int), targets=targets)
+    gate = sm.Gate("accuracy", at_least=0.8)
+    assert told(gate.judge(ACCURACY, bad)) == [
+        "accuracy, at least 0.8: fail, the state has examples that could not be counted, 2 with target that is no class"
+    ]
+    assert gate.judge(ACCURACY, bad, on_invalid="ignore").passed
+    against = sm.Gate("accuracy", not_worse_than="old", margin=0.1)
+    assert told(against.judge(ACCURACY, right(900, 1000), old=bad)) == [
+        "accuracy, not worse than old by more than 0.1: fail, old has examples that could not be counted, 2 with "
+        "target that is no class"
+    ]
+    assert against.judge(ACCURACY, right(900, 1000), old=bad, on_invalid="ignore").passed
+    # They fail what saw them alone.
+    both = sm.Collection(loss=sm.Mean("loss"), accuracy=sm.Accuracy(LABELS))
+    state = both.tally(predictions=np.ones(9, int), targets=np.ones(9, int), loss=np.full(9, np.nan))
+    assert outcomes(sm.judge([gate, sm.Gate("loss", at_most=9)], both, state)) == ["undecided", "fail"]
