@@ -507,17 +507,6 @@ def test_weights_of_a_mean_are_numbers_of_rows():
         sm.interval(metrics, state)
 
 
-def test_what_is_resampled_has_its_interval():
-    metric = sm.Bootstrapped(MEAN, 2)
-    with pytest.raises(
-        TypeError, match=f"^{re.escape(f'interval: {metric!r} is resampled, so that its value has an')}"
-    ):
-        sm.interval(metric, metric.init())
-    decayed = sm.Decayed(MEAN, 2.0)
-    with pytest.raises(TypeError, match=f"^{re.escape(f'interval: the counts of {decayed!r} {VARIES}')}$"):
-        sm.interval(decayed, decayed.init())
-
-
 def test_with_x64_the_ends_have_more_digits():
     with jax.enable_x64(True):
         due = scipy.stats.binomtest(70, 82).proportion_ci(0.95, "wilson")
