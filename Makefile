@@ -18,6 +18,7 @@ demo: $(VENV)/.examples
 	$(BIN)/python examples/pmap_training.py --short
 	$(BIN)/python examples/sharded_training.py --short
 	$(BIN)/python examples/beam_evaluation.py
+	$(BIN)/python examples/slices_and_gates.py $(if $(SHORT),--replicates 50)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup

@@ -127,7 +127,7 @@ def draw(resampled: dict[str, sm.Interval], counted: dict[str, sm.Interval], due
         axes.set_xlim(-0.5, len(YEARS) - 0.5)
         axes.set_title(name)
         axes.grid(axis="y", alpha=0.3)
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="lower right")
     figure.suptitle("By year, with 95 % intervals of resampled examples and of the counts alone")
     figure.savefig(path, dpi=120)
     plt.close(figure)
