@@ -15,7 +15,7 @@ from streammetrics.bounds import Bounds, bounds
 from streammetrics.comparison import Comparison, compare
 from streammetrics.drift import jensen_shannon, kolmogorov_smirnov_distance, population_stability_index
 from streammetrics.evaluation import accumulate, evaluate
-from streammetrics.gates import Gate, Verdict, judge
+from streammetrics.gates import Finding, Gate, Verdict, judge
 from streammetrics.history import History
 from streammetrics.intervals import Interval, interval
 from streammetrics.metrics import (
@@ -153,6 +153,7 @@ __all__ = [
     "FalseDiscoveryRate",
     "FalseNegativeRate",
     "FalsePositiveRate",
+    "Finding",
     "Gap",
     "Gate",
     "Gini",

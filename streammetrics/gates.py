@@ -16,7 +16,6 @@ from streammetrics._state import State
 from streammetrics._verdicts import FAIL, PASS, UNDECIDED, Finding, Verdict, percent
 
 MODES = ("fail", "ignore")
-TAKEN = ("gates", "metrics", "state", "on_invalid")
 
 
 @spec
@@ -81,7 +80,7 @@ class Gate:
             _checks.refuse(ValueError, "margin and relative exclude each other")
         if self.not_worse_than is None and (self.margin or self.relative or self.higher_is_better is not None):
             _checks.refuse(ValueError, "margin, relative and higher_is_better say nothing without not_worse_than")
-        if self.not_worse_than in TAKEN or self.not_worse_than == "":
+        if self.not_worse_than in ("", "on_invalid"):
             _checks.refuse(ValueError, f"a baseline cannot be called {self.not_worse_than!r}")
         if not 0 < self.level < 1:
             _checks.refuse(ValueError, f"level is {self.level!r}, but must be above 0 and below 1")
@@ -117,7 +116,7 @@ def judge(
     """
     with _checks.told_by("judge"):
         _check(gates, metrics, on_invalid, baselines)
-    for name, each in {"the state": state, **baselines}.items():
+    for name, each in [("the state", state), *baselines.items()]:
         if not isinstance(each, State):
             raise TypeError(f"judge: {name} is {type(each).__name__}, but a State is due")
         if is_traced(each):

@@ -237,6 +237,20 @@ def test_what_stands_alone_in_a_wrapper_needs_no_name(gate: Any) -> None:
     )
 
 
+def test_what_is_counted_alone_and_in_slices_goes_by_two_names(gate: Any) -> None:
+    accuracy = sm.Accuracy(LABELS)
+    metrics = sm.Collection(a=accuracy, loss=sm.Mean("loss"), s=sm.Sliced(accuracy, slices={"country": ("de", "fr")}))
+    saved("a.sm", metrics, **rows(90, 10, country=np.arange(100) % 2, loss=np.ones(100)))
+    assert gate("a.sm --at-least accuracy=0.85 --at-most by_country.accuracy=0.5 --slices country=de --exact") == (
+        1,
+        "fail (2 fail)\n"
+        "fail  accuracy of country=de                  at least 0.85  it has no slices\n"
+        "fail  by_country.accuracy of country=de  0.9  at most 0.5\n",
+    )
+    status, text = gate("a.sm --at-least accuracy=0.85 --at-least by_country.accuracy=0.85 --exact")
+    assert (status, text.splitlines()[0]) == (0, "pass (3 pass)")
+
+
 REFUSED = """
 $ a.sm
 nothing is due; --at-least, --at-most or --not-worse says what is

@@ -1,5 +1,6 @@
-"""Gates over slices, and of what is missing or could not be counted."""
+"""Gates over slices and other wrappers, and of what is missing or could not be counted."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,36 @@ def test_every_slice_is_judged_at_a_level_for_their_number(within: list[float]) 
     assert outcomes(gate.judge(BY_COUNTRY, both, old=state)) == ["pass", "pass", "pass"]
     gate = sm.Gate("loss", not_worse_than="old", higher_is_better=False, relative=0.15)
     assert outcomes(gate.judge(BY_COUNTRY, both, old=state)) == ["undecided", "undecided", "undecided"]
+
+
+SLICES = 10
+BY_GROUP = sm.Sliced(ACCURACY, "group", SLICES)
+GROUP = np.repeat(np.arange(SLICES), 200)
+
+
+def grouped(hits: np.ndarray) -> sm.State:
+    return BY_GROUP.tally(predictions=hits.astype(int), targets=np.ones(hits.size, int), group=GROUP)
+
+
+def test_the_interval_of_a_slice_is_that_of_its_rows_alone() -> None:
+    hits = np.arange(GROUP.size) % 10 < 8
+    verdict = sm.Gate("accuracy", at_least=0.7, level=0.9).judge(BY_GROUP, grouped(hits))
+    assert verdict.passed
+    single: Any = BY_GROUP.parts[0][1]
+    alone = sm.one_slice(single, grouped(hits), "3")
+    low, value, high = sm.interval(sm.Accuracy(LABELS), alone, 1 - 0.1 / SLICES)
+    finding = verdict.findings[3]
+    assert (finding.slices, finding.level) == ("group=3", pytest.approx(0.99))
+    assert (finding.low, finding.value, finding.high) == pytest.approx((float(low), float(value), float(high)))
+
+
+def test_of_many_slices_a_wrong_verdict_is_as_rare_as_of_one() -> None:
+    """Of slices that all meet the bound exactly a pass or a fail is by chance: once in 20 times, not in every third."""
+    rng, runs = np.random.default_rng(0), 200
+    gate = sm.Gate("accuracy", at_least=0.8)
+    states = [grouped(rng.random(GROUP.size) < 0.8) for _ in range(runs)]
+    wrong = sum(set(outcomes(gate.judge(BY_GROUP, state))) != {"undecided"} for state in states)
+    assert 0 < wrong < 0.12 * runs  # 0.059 are due by Wilson's interval, and 0.35 at one level for all
 
 
 def test_slices_that_are_missing_or_empty_fail(within: list[float]) -> None:
@@ -85,24 +116,22 @@ def test_slices_of_several_columns_are_named_by_column_or_label(within: list[flo
     assert names((("country", "de"), 2026, "cat")) == [every[i] for i in (0, 3, 4, 5)]
 
 
-def test_classes_and_outputs_are_slices_too(within: list[float]) -> None:
-    task = sm.Multiclass(3, "labels")
-    metrics = sm.Collection(recall=sm.Recall(task, average=None), mae=sm.PerOutput(sm.MeanAbsoluteError(), ("w", "h")))
-    recall = metrics.metrics[0][1]
-    state = recall.tally([0, 1, 1, 0], [0, 1, 2, 0])
-    verdict = sm.Gate("Recall", at_least=0.5).judge(recall, state)
-    assert [(finding.slices, finding.outcome) for finding in verdict.findings] == [
-        ("class=0", "pass"), ("class=1", "pass"), ("class=2", "fail"),
-    ]  # fmt: skip
-    mae = metrics.metrics[1][1]
-    verdict = sm.Gate("PerOutput", at_most=0.5).judge(mae, mae.tally(np.zeros((3, 2)), np.array([[0, 1.0]] * 3)))
-    assert [(finding.slices, finding.outcome) for finding in verdict.findings] == [
-        ("output=w", "pass"),
-        ("output=h", "fail"),
+def test_classes_outputs_and_whatever_else_has_an_axis_are_slices_too() -> None:
+    error, three = sm.MeanAbsoluteError(), ("w", "h", "d")
+    cases: list[tuple[sm.Metric, tuple[int, ...], list[str]]] = [
+        (sm.Recall(sm.Multiclass(3, "labels"), average=None), (3,), ["class=0", "class=1", "class=2"]),
+        (sm.Recall(THREE, average=None), (3,), ["class=cat", "class=dog", "class=owl"]),
+        (sm.Recall(sm.Multilabel(2, "labels"), average=None), (2,), ["label=0", "label=1"]),
+        (sm.PerOutput(error, ("w", "h")), (2,), ["output=w", "output=h"]),
+        (sm.Windowed(sm.Sliced(error, "group", 2), 5), (2,), ["group=0", "group=1"]),
+        (sm.Gap(sm.Sliced(sm.Recall(THREE, average=None), "group", 3)), (3,), ["class=cat", "class=dog", "class=owl"]),
+        (sm.Quantile("loss", (0.1, 0.9)), (2,), ["place=0", "place=1"]),
+        (sm.Sliced(sm.PerOutput(error, three), "group", 2), (3,), ["place=0", "place=1", "place=2"]),  # of all slices
+        (error, (), [""]),
     ]
-    quantile = sm.Quantile("loss", (0.1, 0.9))
-    verdict = sm.Gate("Quantile", at_most=5.0, exact=True).judge(quantile, quantile.tally(np.arange(1.0, 10.0)))
-    assert [finding.slices for finding in verdict.findings] == ["place=0", "place=1"]
+    for metric, shape, due in cases:
+        found = _gated.cells(_gated.Gated("", metric, ""), shape)
+        assert [_gated.name_of(cell) for cell in found] == due, metric
 
 
 def test_a_slice_without_an_interval_is_undecided_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,3 +202,57 @@ def test_examples_that_could_not_be_counted_fail_unless_they_are_ignored() -> No
     both = sm.Collection(loss=sm.Mean("loss"), accuracy=sm.Accuracy(LABELS))
     state = both.tally(predictions=np.ones(9, int), targets=np.ones(9, int), loss=np.full(9, np.nan))
     assert outcomes(sm.judge([gate, sm.Gate("loss", at_most=9)], both, state)) == ["undecided", "fail"]
+
+
+# Other wrappers, and several statistics
+
+
+def test_what_is_bootstrapped_is_held_against_a_baseline_in_pairs() -> None:
+    metrics = sm.Bootstrapped(ACCURACY, 50)
+    rows, targets = np.arange(1000), np.ones(1000, int)
+    old, new = (metrics.tally(predictions=rows % 10 < hits, targets=targets, ids=rows) for hits in (8, 9))
+    gates = [sm.Gate("accuracy", at_least=0.85), sm.Gate("accuracy", not_worse_than="old")]
+    verdict = sm.judge(gates, metrics, new, old=old)
+    alone, against = verdict.findings
+    assert outcomes(verdict) == ["pass", "pass"]
+    ((_, single),) = metrics.parts
+    low, value, high = sm.interval(single, new)
+    assert (alone.low, alone.value, alone.high) == (float(low), float(value), float(high))
+    pairs = sm.compare(single, old, new)
+    assert (against.low, against.high) == (float(pairs.low), float(pairs.high))
+    others = metrics.tally(predictions=rows % 10 < 8, targets=targets, ids=rows + 1)
+    (finding,) = gates[1].judge(metrics, new, old=others).findings
+    assert (finding.outcome, finding.low) == ("undecided", None)
+    assert finding.reason.startswith("the states of accuracy have the checksums ")
+    assert sm.Gate("accuracy", not_worse_than="old", exact=True).judge(metrics, new, old=others).passed
+
+
+def test_of_a_window_the_last_steps_are_judged() -> None:
+    metrics = sm.Collection(last=sm.Windowed(sm.Mean("loss"), 1))
+    state = metrics.merge(*(metrics.tally(loss=[loss] * 9, step=step) for step, loss in ((1, 9.0), (2, 2.0))))
+    assert told(sm.Gate("last", at_most=3, exact=True).judge(metrics, state)) == ["last 2, at most 3: pass"]
+
+
+@sm.spec
+class Both(sm.Metric):
+    """The sum of two means, of different statistics."""
+
+    one: sm.Metric
+    other: sm.Metric
+
+    @property
+    def statistic(self) -> Any:
+        return sm.Collection(one=self.one, other=self.other).statistic
+
+    def read(self, counts: Mapping[Any, Any]) -> Any:
+        return sum(each.read(counts[each.statistic]) for each in (self.one, self.other))
+
+
+def test_what_is_read_off_several_statistics_needs_examples_of_all() -> None:
+    metric = Both(sm.Sum("a"), sm.Sum("b", weights="of_b"))
+    state = metric.tally(a=[1.0], b=[2.0], of_b=[0])
+    assert told(sm.Gate("Both", at_most=3, exact=True).judge(metric, state)) == [
+        "Both, at most 3: fail, the state has no examples"
+    ]
+    state = metric.tally(a=[1.0], b=[2.0], of_b=[1])
+    assert told(sm.Gate("Both", at_most=3, exact=True).judge(metric, state)) == ["Both 3, at most 3: pass"]
