@@ -130,9 +130,15 @@ def follow(title: str, epochs: Iterable[Epoch], count: int) -> Epoch:
 
 def check(name: str, last: Epoch) -> str:
     """Counts the last validation once more, on one device and from the same predictions: not a bit may differ."""
-    once_more = sm.merge(*(METRICS.tally(**entries) for entries in jax.device_get(last.predicted)))
+    once_more = sm.merge(*(METRICS.tally(**in_rows(entries)) for entries in jax.device_get(last.predicted)))
     assert sm.to_bytes(once_more) == sm.to_bytes(last.validation)
     return f"{name}: one device counts the predictions of the last validation to the same state, bit for bit"
+
+
+def in_rows(entries: dict[str, Any]) -> dict[str, Any]:
+    """The entries with one axis of rows, where devices have each their own."""
+    axes = entries["weights"].ndim
+    return {name: entry.reshape(-1, *entry.shape[axes:]) for name, entry in entries.items()}
 
 
 def options_of(description: str | None) -> argparse.ArgumentParser:

@@ -27,7 +27,7 @@ TABLE = {
     """,
     None: """
         BrierDecomposition CalibrationRatio Collection ConfusionMatrix CumulativeGains DetCurve DistinctCount Examples
-        Histogram Lift LikelihoodRatios Maximum Mean Minimum PrecisionRecallCurve PredictedPositiveRate Prevalence
+        Gap Histogram Lift LikelihoodRatios Maximum Mean Minimum PrecisionRecallCurve PredictedPositiveRate Prevalence
         Quantile ROC Ratio ReliabilityDiagram ScoreDistribution StatScores StatScoresAt Std Sum Variance
     """,
 }
