@@ -11,7 +11,7 @@ from jax import Array
 
 from streammetrics import _checks
 from streammetrics._metric import Metric, frozen, leaves, thawed, view
-from streammetrics._reduction import Adds, Observation
+from streammetrics._reduction import Adds, Observation, broadcast
 from streammetrics._spec import spec
 from streammetrics._statistic import AnyStatistic, Joint, Statistic
 from streammetrics.accumulators import Accumulator, Count
@@ -104,7 +104,7 @@ class Wrapped(Statistic):
                 f"{name} has shape {entry.shape}, but the examples have shape {examples}: one value per example, or "
                 "per leading index, is due",
             )
-        return jnp.broadcast_to(entry.reshape(entry.shape + (1,) * (len(examples) - entry.ndim)), examples)
+        return broadcast(entry, examples)
 
 
 @spec
