@@ -1,10 +1,36 @@
-"""How every test and doctest runs: 8 host devices, and JAX at its strictest."""
+"""How every test and doctest runs: 8 host devices, JAX at its strictest, quickly compiled, few executables at a time."""
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
 
 import jax  # the flags must come first
+import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Most of the tests' time is compiling. What users run is compiled with OPTIMIZED=1, as one of CI's runs does.
+jax.config.update("jax_disable_most_optimizations", not os.environ.get("OPTIMIZED"))
+
+# An executable takes about 25 mappings of memory. Linux allows a process 65,530; with none left, compiling crashes.
+EXECUTABLES = 1000
+compiled: list[str] = []
+
+
+def listen(event: str, duration_secs: float, **kwargs: Any) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        compiled.append(event)
+
+
+jax.monitoring.register_event_duration_secs_listener(listen)
+
+
+@pytest.fixture(autouse=True)
+def room_for_executables() -> Iterator[None]:
+    """Drops what is compiled when it becomes much."""
+    yield
+    if len(compiled) > EXECUTABLES:
+        jax.clear_caches()
+        compiled.clear()
