@@ -1,4 +1,4 @@
-"""How every test and doctest runs: 8 host devices, JAX at its strictest, quickly compiled, few executables at a time."""
+"""How all tests and doctests run: 8 host devices, JAX at its strictest, quickly compiled, few executables at a time."""
 
 import os
 from collections.abc import Iterator
