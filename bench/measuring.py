@@ -1,11 +1,10 @@
-"""How the benchmarks measure: both sides in turn in one process, medians of paired ratios, and the table."""
+"""How the benchmarks measure: all sides in turn in one process, medians of paired ratios, answers checked first."""
 
-import argparse
 import dataclasses
 import os
-import platform
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -13,97 +12,120 @@ import numpy as np
 
 import streammetrics as sm
 
+os.environ.setdefault("KERAS_BACKEND", "jax")  # Keras asks when it is imported, which the parts do after this
+
 Run = Callable[[], Any]
+Times = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How long to measure."""
+
+    quick: bool = False
+    """Little data and few repetitions: only to see that everything runs and agrees."""
+    seconds: float = 6.0
+    """For the repetitions of one comparison, where these do not need more to be any."""
+
+    def size(self, full: int, quick: int) -> int:
+        """One number in earnest, another for a quick run."""
+        return quick if self.quick else full
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of the table: microseconds, or a ratio of paired times, by quartiles."""
+    """One line of the table: ours over theirs as the quartiles of paired ratios, or an amount of ours alone."""
 
-    name: str
-    quartiles: tuple[float, float, float]
-    best: float
-    """The least time, or the ratio of the least times: what is left when the machine is not disturbed."""
-    unit: str
+    work: str
+    """What is done, on how much: the same text in all rows that compare the same work."""
+    against: str = ""
+    """Who else does it: a peer, a floor, code written by hand; nobody for an amount."""
+    low: float = 0.0
+    median: float = 0.0
+    high: float = 0.0
+    unit: str = "×"
     target: float | None = None
+    """The most that the median may be."""
+    ours: float | None = None
+    """The median of our times in µs, of a ratio."""
+    theirs: float | None = None
     note: str = ""
+    at: float | None = None
+    """How much there was of what grows, for the pictures."""
 
-    def cells(self) -> tuple[str, ...]:
-        low, median, high = (f"{value:.2f}" for value in self.quartiles)
-        target = "" if self.target is None else f"≤ {self.target:g}"
-        verdict = "" if self.target is None else "met" if self.quartiles[1] <= self.target else "missed"
-        return self.name, median, f"{low} – {high}", f"{self.best:.2f}", self.unit, target, verdict, self.note
-
-
-HEAD = ("", "median", "quartiles", "of minima", "unit", "target", "", "")
+    @property
+    def verdict(self) -> str:
+        return "" if self.target is None else "met" if self.median <= self.target else "missed"
 
 
-def options(description: str | None) -> tuple[int, int]:
-    """How often to repeat, and by how much to divide the work, from the command line; prints where it runs."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="few repetitions: only to see that it runs")
-    parser.add_argument("--repeats", type=int, help="timed repetitions of each side (default: 51, or 5 with --quick)")
-    given = parser.parse_args()
-    jax.config.update("jax_platforms", "cpu")
-    repeats = given.repeats or (5 if given.quick else 51)
-    print(f"JAX {jax.__version__} on {jax.default_backend()}, streammetrics {sm.__version__}")
-    print(f"Python {platform.python_version()}, {threads()} threads, load {load()}, {repeats} repetitions\n")
-    return repeats, 10 if given.quick else 1
+def interleaved(
+    sides: Mapping[str, Run], options: Options, least: int = 7, most: int = 301, window: float = 100e-6
+) -> dict[str, np.ndarray]:
+    """Microseconds a call of each side, in turn within every repetition, each until its result is there.
 
-
-def interleaved(sides: list[Run], repeats: int, calls: int) -> list[np.ndarray]:
-    """Microseconds a call of each side, one after the other in every repetition."""
-    for side in sides:
-        for _ in range(3):
-            jax.block_until_ready(side())
-    times = np.empty((len(sides), repeats))
+    The order is drawn anew for every repetition, so that no side always comes after the same one. As many repetitions
+    as fit in the time, but `least` in earnest and 3 in a quick run; each repeats a fast call for about `window`
+    seconds, so that the clock's own cost is small.
+    """
+    names, drawn = list(sides), random.Random(0)
+    calls = {}
+    for name, run in sides.items():
+        finished(run())  # compiles
+        fastest = min(_seconds(run, 1), _seconds(run, 1))
+        calls[name] = max(1, min(50, int(window / max(fastest, 1e-7))))
+    once = sum(_seconds(run, calls[name]) for name, run in sides.items())
+    fit = int((0.2 if options.quick else options.seconds) / once)
+    repeats = max(3 if options.quick else least, min(fit, most))
+    times = {name: np.empty(repeats) for name in sides}
     for repeat in range(repeats):
-        for number, side in enumerate(sides):
-            start = time.perf_counter()
-            for _ in range(calls):
-                jax.block_until_ready(side())
-            times[number, repeat] = (time.perf_counter() - start) / calls * 1e6
-    return list(times)
+        for name in drawn.sample(names, len(names)):
+            times[name][repeat] = _seconds(sides[name], calls[name]) / calls[name] * 1e6
+    return times
 
 
-def quartiles(values: np.ndarray) -> tuple[float, float, float]:
-    low, median, high = np.percentile(values, (25, 50, 75))
-    return float(low), float(median), float(high)
+def _seconds(run: Run, calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        finished(run())
+    return time.perf_counter() - start
 
 
-def update(metric: sm.Metric, scores: jax.Array, targets: jax.Array) -> Run:
-    """One update after the other of a state that is donated."""
-    step = jax.jit(lambda state, x, y: metric.update(state, predictions=x, targets=y), donate_argnums=0)
-    states = [metric.init()]
+def finished(result: Any) -> Any:
+    """The result when it is there: JAX's calls return before. What is no array of JAX's is there already."""
+    return jax.block_until_ready(result)
+
+
+def ratio(
+    work: str, ours: np.ndarray, against: str, theirs: np.ndarray, target: float | None = None, note: str = ""
+) -> Row:
+    """The row of paired times: ours over theirs."""
+    low, median, high = (float(value) for value in np.percentile(ours / theirs, (25, 50, 75)))
+    return Row(work, against, low, median, high, "×", target, float(np.median(ours)), float(np.median(theirs)), note)
+
+
+def amount(work: str, values: Any, unit: str, target: float | None = None, note: str = "") -> Row:
+    """The row of an amount of ours: microseconds, bytes, or a number of things."""
+    low, median, high = (float(value) for value in np.percentile(values, (25, 50, 75)))
+    return Row(work, "", low, median, high, unit, target, note=note)
+
+
+def same(ours: Any, theirs: Any, rtol: float = 1e-6, atol: float = 0.0, who: str = "") -> None:
+    """Both sides must have counted the same before they are timed."""
+    np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=rtol, atol=atol, err_msg=who)
+
+
+def donated(step: Callable[..., Any], state: Any, *batch: Any) -> Run:
+    """One jitted step after the other, `step(state, *batch)`, of a state that is donated."""
+    jitted, states = jax.jit(step, donate_argnums=0), [jax.tree.map(lambda x: x.copy(), state)]
 
     def run() -> Any:
-        states[0] = step(states[0], scores, targets)
+        states[0] = jitted(states[0], *batch)
         return states[0]
 
     return run
 
 
-def ratio(ours: Any, theirs: Any) -> tuple[tuple[float, float, float], float]:
-    return quartiles(ours / theirs), float(ours.min() / theirs.min())
-
-
-def same(ours: Any, by_hand: Any, rtol: float = 1e-6) -> None:
-    """Both sides must have counted the same before they are timed."""
-    np.testing.assert_allclose(np.asarray(ours), np.asarray(by_hand), rtol=rtol)
-
-
-def threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def load() -> str:
-    """How busy the machine was in the last minute: timings on a busy machine mean little."""
-    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-
-
-def show(rows: list[Row]) -> None:
-    table = [HEAD, *(row.cells() for row in rows)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(HEAD))]
-    for line in table:
-        first, *rest = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print("  ".join([first, *rest]).rstrip())
+def update(metric: sm.Metric, **batch: Any) -> Run:
+    """One update after the other of a state that is donated; of the batch, what the metric reads."""
+    entries = {name: batch[name] for name in metric.reads}
+    return donated(lambda state, entries: metric.update(state, **entries), metric.init(), entries)
