@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -105,7 +105,7 @@ def _canonical(value: Any, annotation: str, owner: Any, name: str) -> Any:
 
 
 def _key(self: Any) -> tuple[Any, ...]:
-    return tuple(contents(self).values())
+    return _remembered(self, "_key", lambda: tuple(contents(self).values()))
 
 
 def _eq(self: Any, other: object) -> bool:
@@ -117,13 +117,17 @@ def _eq(self: Any, other: object) -> bool:
 
 
 def _hash(self: Any) -> int:
-    # Eager calls hash their specifications every time, so each instance remembers. Strings hash anew in every
-    # process: the remembered value is not part of the contents and never travels with a pickle.
+    return _remembered(self, "_hash", lambda: hash((type(self).__name__, _key(self))))
+
+
+def _remembered(self: Any, name: str, compute: Callable[[], Any]) -> Any:
+    # Eager calls hash and compare their specifications every time, so each instance remembers. Strings hash anew in
+    # every process: what is remembered is not part of the contents and never travels with a pickle.
     try:
-        return self.__dict__["_hash"]
+        return self.__dict__[name]
     except KeyError:
-        value = hash((type(self).__name__, _key(self)))
-        object.__setattr__(self, "_hash", value)
+        value = compute()
+        object.__setattr__(self, name, value)
         return value
 
 
