@@ -1,6 +1,7 @@
 """Specifications: frozen values that configure, compare by content and cross `jit` without leaves."""
 
 import dataclasses
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, dataclass_transform
@@ -49,7 +50,8 @@ def spec(cls: type[T]) -> type[T]:
         # What a class or its base gives of its own stays.
         if name == "__post_init__" or getattr(cls, name, None) in (getattr(object, name, None), method):
             setattr(cls, name, method)
-    cls = dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)
+    if inspect.get_annotations(cls) or not dataclasses.is_dataclass(cls):  # else all is inherited, and quickly imported
+        cls = dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)
     return jax.tree_util.register_static(cls)
 
 

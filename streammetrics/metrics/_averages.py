@@ -1,10 +1,12 @@
 """How values of classes become one: averages, the classes that enter them, and undefined ratios."""
 
 import dataclasses
+import functools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -57,6 +59,7 @@ class Value(NamedTuple):
         return jnp.where(self.defined, self.number, instead)
 
 
+@functools.partial(jax.jit, static_argnums=0)  # traced once for all readings of one task's counts
 def events_of(task: Any, counts: Mapping[str, Any]) -> Events:
     """The events of each class, (C,); of `Binary`, of its positive class, ()."""
     if isinstance(task, Multiclass) and "cells" in counts:
