@@ -13,6 +13,8 @@ import numpy as np
 import streammetrics as sm
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # Keras asks when it is imported, which the parts do after this
+# Otherwise threads of torch go on waiting for work at full speed, in the way of whoever is timed next.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 Run = Callable[[], Any]
 Times = Mapping[str, np.ndarray]

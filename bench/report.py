@@ -31,7 +31,7 @@ def setting() -> dict[str, Any]:
         "processor": _processor(),
         "threads": cores,
         "threads of torch": _torch_threads(),
-        "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+        **{name: os.environ.get(name, "") for name in ("XLA_FLAGS", "OMP_WAIT_POLICY", "OMP_NUM_THREADS")},
         # Timings on a busy machine mean little.
         "load before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),

@@ -1,0 +1,89 @@
+"""The pictures of the results: how many times as fast as each peer, and how time grows."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from measuring import Row
+from report import PEERS, Rows
+
+OURS, OTHER = "#0072B2", "#777777"
+# Colours that every eye tells apart, and markers for those who see none.
+COLOURS = ("#E69F00", "#D55E00", "#CC79A7", "#009E73", "#56B4E9", "#000000", "#8C564B")
+LOOKS = {name.removeprefix("google-"): look for name, look in zip(PEERS, zip(COLOURS, "osD^vPX", strict=True), strict=True)}
+COMPARED = ("updates", "ranking", "readout")
+"""The parts that stand in the summary."""
+GROWTHS = (
+    # The work, in which the number stands that grows; what that is; the title.
+    (r"a pass over [\d,]+ scores", "scores", "AUROC in batches of 1,000"),
+    (r"an update of [\d,]+ scores at once", "scores", "AUROC in one update"),
+    (r"update of [\d,]+ readings?,", "metrics", "Readings of the same counts"),
+    (r"update of 4 metrics in [\d,]+ slices?", "slices", "Four metrics of every slice"),
+    (r"update of accuracy, precision and recall", "classes", "Classes, counted from labels"),
+    (r"update of 3 metrics on \d+ host devices?", "devices", "Host devices, on the same cores"),
+)
+
+
+def draw(folder: Path, rows: Rows) -> list[Path]:
+    """Draws all pictures into a folder; returns their paths."""
+    paths = []
+    for name, figure in {
+        "summary": summary([row for part in COMPARED for row in rows.get(part, [])]),
+        "growth": growth(rows["growth"]),
+    }.items():
+        paths.append(folder / f"{name}.png")
+        figure.savefig(paths[-1], dpi=100)
+    return paths
+
+
+def summary(rows: Iterable[Row]) -> Figure:
+    """How many times as long as ours every peer takes, for each work that several peers do."""
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        peer = row.against.split(" (")[0]
+        if peer in LOOKS and row.unit == "×":
+            found[row.work][row.against] = 1 / row.median
+    works = [work for work, peers in found.items() if len(peers) > 1]
+    figure = Figure(figsize=(10, 1.2 + 0.3 * len(works)), layout="constrained")
+    panel = figure.subplots()
+    for height, work in enumerate(reversed(works)):
+        for against, times in found[work].items():
+            peer = against.split(" (")[0]
+            colour, marker = LOOKS[peer]
+            hollow = "exact" in against
+            panel.plot(times, height, marker, color=colour, markerfacecolor="none" if hollow else colour, label=against)
+    panel.axvline(1, color=OURS)
+    panel.set_yticks(range(len(works)), reversed(works))
+    panel.set(xscale="log", xlabel="times as long as streammetrics (the line), on a logarithmic scale")
+    panel.grid(axis="x", alpha=0.3)
+    handles = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def growth(rows: Iterable[Row]) -> Figure:
+    """How the time of ours and of others grows, both on logarithmic scales."""
+    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    rows = [row for row in rows if row.at is not None and row.ours is not None]
+    for panel, (work, what, title) in zip(figure.subplots(2, 3).flat, GROWTHS, strict=True):
+        grown(panel, [row for row in rows if re.match(work, row.work)])
+        panel.set(title=title, xlabel=what, ylabel="ms", xscale="log", yscale="log")
+        panel.grid(alpha=0.3)
+    return figure
+
+
+def grown(panel: Axes, rows: list[Row]) -> None:
+    """One work of several sizes: ours, and whoever else does as much."""
+    sides: dict[str, dict[float, float]] = defaultdict(dict)
+    for row in rows:
+        assert row.at is not None
+        sides["streammetrics"][row.at] = (row.ours or 0) / 1e3
+        if not row.against.startswith("ours"):
+            sides[row.against][row.at] = (row.theirs or 0) / 1e3
+    for side, points in sides.items():
+        colour, marker = (OURS, "o") if side == "streammetrics" else LOOKS.get(side.split(" (")[0], (OTHER, "."))
+        panel.plot(*zip(*sorted(points.items()), strict=True), f"{marker}-", color=colour, label=side)
+    panel.legend(fontsize="small")
