@@ -115,7 +115,12 @@ def _eq(self: Any, other: object) -> bool:
         return True
     if type(self) is not type(other):
         return NotImplemented
-    return hash(self) == hash(other) and _key(self) == _key(other)
+    mine, others = _key(self), _key(other)
+    if mine is not others:
+        if hash(self) != hash(other) or mine != others:
+            return False
+        object.__setattr__(other, "_key", mine)  # from now on they are found equal at once
+    return True
 
 
 def _hash(self: Any) -> int:
