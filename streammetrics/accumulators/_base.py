@@ -114,7 +114,7 @@ class Slotted(Monoid):
 
 def merge_all(merge: Callable[[Array, Array], Array], data: Array) -> Array:
     """The merge of the states along a leading axis in turn: one merge to compile, however many there are."""
-    merged, _ = lax.scan(lambda merged, state: (merge(merged, state), None), data[0], data[1:])
+    merged, _ = lax.scan(lambda merged, state: (merge(merged, state), None), jnp.zeros_like(data[0]), data)
     return merged
 
 
