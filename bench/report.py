@@ -89,9 +89,19 @@ def duration(microseconds: float | None) -> str:
     return f"{number(microseconds)} µs"
 
 
+def lines_of(rows: list[Row]) -> list[tuple[str, ...]]:
+    """The cells of all rows; a work is told in its first one."""
+    lines, last = [], None
+    for row in rows:
+        work, *rest = cells(row)
+        lines.append(("" if work == last else work, *rest))
+        last = work
+    return lines
+
+
 def table(rows: list[Row]) -> str:
     """The rows in columns for the terminal."""
-    lines = [HEAD, *(cells(row) for row in rows)]
+    lines = [HEAD, *lines_of(rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
@@ -100,7 +110,7 @@ def table(rows: list[Row]) -> str:
 
 def markdown(rows: list[Row]) -> str:
     """The rows as a table of Markdown."""
-    lines = [HEAD, ("---",) * len(HEAD), *(cells(row) for row in rows)]
+    lines = [HEAD, ("---",) * len(HEAD), *lines_of(rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
