@@ -46,12 +46,14 @@ def padded(array: Any, size: int) -> Any:
 
 
 def plain(values: Any) -> Any:
-    """Values as plain Python, for loggers and JSON: dicts of numbers and nested lists.
+    """Values as plain Python, for loggers and JSON: dicts of numbers and nested lists; named tuples are dicts too.
 
     >>> import streammetrics as sm
-    >>> sm.plain({"n": sm.UInt64.of(3), "x": jnp.float32(0.5)})
-    {'n': 3, 'x': 0.5}
+    >>> sm.plain({"n": sm.UInt64.of(3), "x": jnp.float32(0.5), "of": sm.Interval(0, 1, 2)})
+    {'n': 3, 'x': 0.5, 'of': {'low': 0, 'value': 1, 'high': 2}}
     """
+    if isinstance(values, tuple) and (names := getattr(values, "_fields", ())):
+        values = dict(zip(names, values, strict=True))
     if isinstance(values, Mapping):
         return {name: plain(value) for name, value in values.items()}
     if isinstance(values, list | tuple):

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from streammetrics._checks import listed, refuse
-from streammetrics._metric import InvalidExamples, Metric, leaves
+from streammetrics._metric import InvalidExamples, Metric, joined_axes, leaves
 from streammetrics._state import State, part
 from streammetrics._statistic import layout, members
 from streammetrics._tasks import TASKS, Multilabel
 from streammetrics.comparison import compare
 from streammetrics.intervals import interval
 from streammetrics.wrappers import Resampled
-from streammetrics.wrappers._base import Wrapper
+from streammetrics.wrappers._bootstrapped import unhidden
 
 Choices = tuple[str | tuple[str, tuple[str, ...]], ...]
 """The slices that a gate names: labels along any axis, or for axes by name their labels."""
@@ -43,11 +43,17 @@ class Gated(NamedTuple):
 
 
 class Values(NamedTuple):
-    """The values of a state, of which name, and where there were no examples."""
+    """The values of a state, of which name, where there were no examples, and where a value is hidden."""
 
     array: np.ndarray
     empty: np.ndarray
+    hidden: np.ndarray
     whose: str
+
+    @property
+    def counted(self) -> bool:
+        """Whether they are counts."""
+        return self.array.dtype.kind in "iu"
 
     def at(self, place: int) -> Any:
         """A value, in the order of all."""
@@ -57,6 +63,8 @@ class Values(NamedTuple):
         """Why there is no value."""
         if self.empty.reshape(-1)[place]:
             return f"{self.whose} has no examples"
+        if self.hidden.reshape(-1)[place]:
+            return f"{self.whose} hides it by min_examples, for it or another slice has too few"
         return f"{self.whose} has NaN" if np.isnan(self.at(place)) else ""
 
 
@@ -102,24 +110,21 @@ def values(gated: Gated, state: State, whose: str, ignore: bool) -> Values:
             raise Missing(f"{whose} has examples that could not be counted, {told}") from error
     array, counts = _picked(gated, value), state.examples
     each = map(np.asarray, counts.values() if isinstance(counts, dict) else [counts])
-    examples = functools.reduce(np.minimum, each)
-    if examples.shape != array.shape[: examples.ndim]:  # a value of all slices together
-        examples = examples.sum()
+    examples = functools.reduce(np.minimum, (one.sum(joined_axes(metric, one.ndim)) for one in each))
     empty = examples.reshape(examples.shape + (1,) * (array.ndim - examples.ndim)) == 0
-    return Values(array, np.broadcast_to(empty, array.shape), whose)
+    hidden, shown = np.zeros(array.shape, bool), unhidden(metric)
+    if shown != metric:
+        hidden = np.isnan(array) & ~np.isnan(_picked(gated, shown.compute(state, "ignore")))
+    return Values(array, np.broadcast_to(empty, array.shape), hidden, whose)
 
 
 def cells(gated: Gated, shape: tuple[int, ...]) -> list[Cell]:
     """Where each value of an array stands, in its order."""
-    axes, metric = [], gated.metric
-    while isinstance(metric, Wrapper):
-        axes += getattr(metric, "labels", {}).items()
-        metric = metric.metric
+    every, metric = [], gated.metric
     while isinstance(inner := getattr(metric, "metric", None), Metric):
+        every += getattr(metric, "labels", {}).items()
         metric = inner
-    task = getattr(metric, "task", None)
-    if tuple(len(labels) for _, labels in axes) != shape[: len(axes)]:  # a value of all slices together
-        axes = []
+    axes, task = [every[axis] for axis in gated.metric.slice_axes], getattr(metric, "task", None)
     for size in shape[len(axes) :]:
         if isinstance(task, TASKS) and task.classes == size:
             kind = "label" if isinstance(task, Multilabel) else "class"
@@ -146,6 +151,8 @@ def _ends(gated: Gated, read: Values, found: Callable[..., Any], *states: State)
         ends = found(*(part(each, gated.metric.statistic) for each in states))
     except (TypeError, ValueError) as error:
         _, _, told = str(error).replace(repr(gated.metric), gated.path).partition(": ")
+        if read.counted and isinstance(error, TypeError):
+            told = "it is a count, which has no interval; exact=True judges it as it is"
         return Ends.unknown(read.array.shape, told)
     return Ends(_picked(gated, ends.low), _picked(gated, ends.high))
 
@@ -185,20 +192,31 @@ def _choice(each: Any) -> str | tuple[str, tuple[str, ...]]:
 
 def selected(every: list[Cell], choices: Choices | None) -> tuple[list[int], dict[str, str]]:
     """The values that are judged, and by name the slices that are named but not there, with why."""
-    choices = choices or ()
-    plain = tuple(each for each in choices if isinstance(each, str))
-    criteria = [("", plain)] * bool(plain) + [each for each in choices if not isinstance(each, str)]
+    criteria: dict[str, tuple[str, ...]] = {}  # the labels of each column, or of any, of which a slice has one
+    for each in choices or ():
+        name, labels = ("", (each,)) if isinstance(each, str) else each
+        criteria[name] = (*criteria.get(name, ()), *labels)
 
     def matches(cell: Cell, name: str, labels: tuple[str, ...]) -> bool:
         return any(label in labels and name in ("", axis) for axis, label in cell)
 
-    lacking = {
-        f"{name}={label}" if name else label: _told(every)
-        for name, labels in criteria
-        for label in labels
-        if not any(matches(cell, name, (label,)) for cell in every)
-    }
-    return [at for at, cell in enumerate(every) if all(matches(cell, *each) for each in criteria)], lacking
+    def unmatched(cells: list[Cell]) -> list[tuple[str, str]]:
+        named = [(name, label) for name, labels in criteria.items() for label in labels]
+        return [(name, label) for name, label in named if not any(matches(cell, name, (label,)) for cell in cells)]
+
+    places = [at for at, cell in enumerate(every) if all(matches(cell, *each) for each in criteria.items())]
+    if lacking := unmatched(every):
+        return places, {_criterion(name, label): _told(every) for name, label in lacking}
+    told = {}
+    for name, label in unmatched([every[at] for at in places]):
+        others = [_criterion(other, *labels) for other, labels in criteria.items() if other != name]
+        told[_criterion(name, label)] = f"there is no such slice together with {listed(others)}"
+    return places, told
+
+
+def _criterion(name: str, *labels: str) -> str:
+    """What a gate names, for a sentence."""
+    return f"{name}={','.join(labels)}" if name else ",".join(labels)
 
 
 def _told(every: list[Cell]) -> str:

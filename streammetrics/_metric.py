@@ -71,6 +71,20 @@ class Metric(ABC):
         return ()
 
     @property
+    def inner(self) -> "Metric | None":
+        """Of a metric of a metric the one inside, as it is counted and read."""
+        return None
+
+    @property
+    def slice_axes(self) -> tuple[int, ...]:
+        """Of the axes of slices along which it counts those that lead its value; none are of all slices together."""
+        inner = self.inner
+        if not isinstance(inner, Metric):
+            return ()
+        own = _depth(self) - _depth(inner)
+        return (*range(own), *(own + axis for axis in inner.slice_axes))
+
+    @property
     def reads(self) -> tuple[str, ...]:
         """The names of the batch entries it needs."""
         return _names(self)[0]
@@ -164,6 +178,10 @@ class Beside(Metric):
     def statistic(self) -> Any:
         return self.metric.statistic
 
+    @property
+    def inner(self) -> Metric:
+        return self.metric
+
     def __repr__(self) -> str:
         return repr(self.metric)
 
@@ -179,6 +197,17 @@ def leaves(metric: Metric, path: str = "") -> Iterator[tuple[str, Metric]]:
 @functools.lru_cache(maxsize=4096)
 def _statistic(metric: Metric) -> AnyStatistic:
     return metric.statistic
+
+
+def _depth(metric: Metric) -> int:
+    """Along how many axes of slices it counts."""
+    return min(len(member.axes) for member in members(_statistic(metric)))
+
+
+def joined_axes(metric: Metric, ndim: int) -> tuple[int, ...]:
+    """Of so many axes of slices those that are read together."""
+    kept = metric.slice_axes
+    return tuple(axis for axis in range(ndim) if axis not in kept)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -285,7 +314,8 @@ def _values(metric: Metric, counts: dict[Statistic, Any], faulty: dict[Statistic
     value = frozen(metric.read(view(counts, statistic)))  # the map below would sort the keys of a dict
     for member in members(statistic):
         if member in faulty:
-            value = jax.tree.map(lambda leaf, bad=faulty[member]: _blanked(leaf, bad), value)
+            bad = jnp.any(faulty[member], joined_axes(metric, faulty[member].ndim))
+            value = jax.tree.map(lambda leaf, bad=bad: _blanked(leaf, bad), value)
     return value
 
 
@@ -298,8 +328,6 @@ def _blanked(leaf: Any, bad: Array) -> Any:
     leaf = jnp.asarray(leaf)
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
         return leaf
-    if leaf.shape[: bad.ndim] != bad.shape:  # a value of all slices together
-        bad = jnp.any(bad)
     bad = bad.reshape(bad.shape + (1,) * (leaf.ndim - bad.ndim))
     return jnp.where(bad, jnp.nan, leaf).astype(leaf.dtype)
 

@@ -13,13 +13,16 @@ _NO_NUMBERS = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}  # what 
 
 
 def integer(epoch: Any) -> int:
-    """An epoch as Python's integer: of numpy or of a device too, but no float and no bool."""
+    """An epoch as Python's integer: of numpy or of a device too, but no float and no bool, and of 64 bits."""
     try:
-        if not isinstance(epoch, bool):
-            return operator.index(epoch)
+        found = None if isinstance(epoch, bool) else operator.index(epoch)
     except TypeError:
-        pass
-    return refuse(TypeError, f"epoch is {brief(epoch)}, but must be an integer")
+        found = None
+    if found is None:
+        refuse(TypeError, f"epoch is {brief(epoch)}, but must be an integer")
+    if not -(2**63) <= found < 2**63:
+        refuse(ValueError, f"epoch is {brief(epoch)}, but must be an integer of 64 bits")
+    return found
 
 
 def record(values: Mapping[Any, Any]) -> Record:

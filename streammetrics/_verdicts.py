@@ -72,8 +72,8 @@ class Verdict:
 
     @property
     def outcome(self) -> str:
-        """The worst outcome."""
-        return max((finding.outcome for finding in self.findings), key=OUTCOMES.index)
+        """The worst outcome; of nothing that was judged a failure."""
+        return max((finding.outcome for finding in self.findings), key=OUTCOMES.index, default=FAIL)
 
     @property
     def passed(self) -> bool:

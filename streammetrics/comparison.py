@@ -12,7 +12,7 @@ from streammetrics._batches import plain
 from streammetrics._jax import is_traced
 from streammetrics._metric import Metric, leaves
 from streammetrics._state import State, part
-from streammetrics.intervals._interval import AUTO, check_level, find, innermost, method_of
+from streammetrics.intervals._interval import AUTO, check_level, find, innermost, method_of, settled
 from streammetrics.intervals._means import Student
 from streammetrics.intervals._methods import Found, Method
 from streammetrics.intervals._proportions import Wilson
@@ -38,8 +38,9 @@ def compare(metric: Metric, state_a: State, state_b: State, level: float = 0.95,
     counted by two models, say, in any order; their checksums of the ids tell. All others are taken as states of two
     independent samples, such as two days: of the same examples, whose values vary together, the interval would be too
     wide. `low` and `high` hold the difference with probability `level`; the `p_value` is that of a difference as great
-    or greater, of either sign, where there is none. What has an `interval` can be compared, by the standard errors of
-    both states:
+    or greater, of either sign, where there is none. Pairs that do not differ in any replicate, as those of one model,
+    have a difference of exactly 0, with both ends 0 and a p-value of 1: nothing tells them apart. What has an
+    `interval` can be compared, by the standard errors of both states:
 
     - shares: Newcombe's (1998) hybrid of both Wilson intervals, his method 10, and the pooled test of two proportions;
     - means, losses and errors: Welch's (1947) t interval and test;
@@ -91,8 +92,11 @@ def _in_pairs(metric: Metric, state_a: State, state_b: State, level: float, on_i
             "that they are not of the same examples and cannot be paired; compare the metric inside by total(state) of "
             "each, as of independent samples"
         )
-    difference, error, low, high = paired(dataclasses.replace(single, level=level), a, b)
-    p_value = jax.tree.map(_normal_tail, difference, error)
+    found = settled("compare", reader, state_a, paired(dataclasses.replace(single, level=level), a, b))
+    low, difference, high = found.interval
+    p_value = jax.tree.map(
+        lambda at, error, end: jnp.where(jnp.isnan(end), jnp.nan, _normal_tail(at, error)), difference, found.error, low
+    )
     return Comparison(
         *(jax.tree.map(lambda x: jnp.where(same, x, jnp.nan), x) for x in (difference, low, high, p_value))
     )

@@ -5,8 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from streammetrics import _checks, _gated, _state
 from streammetrics._gated import Ends, Gated, Missing, Values
 from streammetrics._jax import is_traced
@@ -34,10 +32,12 @@ class Gate:
     `sm.compare`, which pairs examples where the metric is `Bootstrapped`; the share of a baseline is one of its value
     as measured. Of several slices, outputs or classes each must hold: all n that are judged lie in their intervals of
     1 − (1 − level) / n together with probability `level` (Bonferroni), whichever way they depend on each other.
-    `slices` names those that are judged and must be there: `"de"`, `("de", "fr")`, `{"country": "de"}`.
+    `slices` names those that are judged and must be there: `"de"`, `("de", "fr")`, `{"country": "de"}`. Labels of one
+    column are alternatives; of several columns a slice must have one of each.
 
     What is missing fails: a metric, a slice, one without examples, a NaN, a baseline's too; and so do examples that
-    could not be counted. Where there is no interval a gate is undecided, unless `exact=True` judges values as they are.
+    could not be counted. Where there is no interval, as of counts, a gate is undecided, unless `exact=True` judges
+    values as they are.
 
     >>> import numpy as np, streammetrics as sm
     >>> metrics = sm.Collection(accuracy=sm.Accuracy(sm.Binary("labels")))
@@ -223,8 +223,9 @@ def _found(due: Due, at: int, read: Values, base: Values | None, ends: Ends, lev
         found["baseline"] = base.at(at).item()
         bound += due.relative * abs(found["baseline"])
     low, high = ends.at(at)
-    if level is None:
-        low = high = value if base is None else np.float64(found["value"] - found["baseline"])
+    if level is None:  # the value itself against what its baseline allows: a difference would add its rounding
+        low = high = value
+        bound += found.get("baseline", 0)
     elif low != low or high != high:
         return found | {"outcome": UNDECIDED, "reason": ends.reason or "it has no interval"}
     else:

@@ -95,14 +95,15 @@ class History:
 
     def higher_is_better(self, name: str) -> bool | None:
         """Whether the higher of two values is the better one; None where that is not known."""
-        # The direction of a metric whose value is a dict is that of its entry `value`.
+        # The direction of a metric whose value has several entries is that of `value`.
         return self._better.get(name, self._better.get(name.removesuffix(".value")))
 
     def add(self, epoch: int, values: Mapping[str, Any]) -> "History":
         """The history with the values of an epoch: numbers and arrays in dicts that may nest, as `compute` gives them.
 
         An epoch may be added in parts, and again where the values are the same. Waits for the device. Raises
-        `TypeError` for what is no number, and `ValueError` for other values of what is recorded, and other shapes.
+        `TypeError` for what is no number, and `ValueError` for other values of what is recorded, for other shapes, and
+        for an epoch beyond 64 bits.
         """
         with told_by("History.add"):
             if not isinstance(values, Mapping) or not values:
@@ -161,6 +162,7 @@ class History:
     def best(self, name: str, higher_is_better: bool | None = None) -> Best:
         """The best value so far and its epoch: of equal ones the earliest, and never NaN.
 
+        Of a value that has several entries, as one with its standard error has, it is that of the entry `value`.
         `higher_is_better` decides where it is given. Raises `TypeError` where nothing says which way is better, and
         `ValueError` for arrays, and where all values are NaN.
         """
@@ -269,6 +271,8 @@ class History:
         return [(epoch, record[name]) for epoch, record in self._records.items() if name in record]
 
     def _best(self, name: str, higher_is_better: bool | None) -> Best | None:
+        if name not in self and f"{name}.value" in self:
+            name = f"{name}.value"
         held = self._held(name)
         if shape := self._shapes[name]:
             refuse(ValueError, f"{name} has shape {shape} in each epoch, but one number is due")

@@ -237,6 +237,13 @@ def test_what_stands_alone_in_a_wrapper_needs_no_name(gate: Any) -> None:
     )
 
 
+def test_slices_of_one_column_may_come_one_by_one(gate: Any) -> None:
+    metric = sm.Sliced(sm.Accuracy(LABELS), slices=COUNTRY)
+    saved("a.sm", metric, **rows(90, 10, country=np.arange(100) % 2))
+    status, text = gate("a.sm --at-least accuracy=0.999 --slices country=de --slices country=fr --exact")
+    assert (status, text.splitlines()[0]) == (1, "fail (2 fail)")
+
+
 def test_what_is_counted_alone_and_in_slices_goes_by_two_names(gate: Any) -> None:
     accuracy = sm.Accuracy(LABELS)
     metrics = sm.Collection(a=accuracy, loss=sm.Mean("loss"), s=sm.Sliced(accuracy, slices={"country": ("de", "fr")}))

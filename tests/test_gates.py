@@ -139,6 +139,10 @@ def test_without_an_interval_it_is_undecided_and_says_why() -> None:
         "most 2 +0.0000 from 2.0000, not worse than old: undecided, the counts of most do not tell how its value "
         "varies; Bootstrapped does"
     ]
+    count = sm.Examples("loss")
+    assert told(sm.Gate("Examples", at_least=1).judge(count, count.tally([1.0, 2.0]))) == [
+        "Examples 2, at least 1: undecided, it is a count, which has no interval; exact=True judges it as it is"
+    ]
     (found,) = told(sm.Gate("loss", at_most=9).judge(LOSS, losses([1.0])))
     assert found == "loss 1, at most 9: undecided, loss has 1 examples, but at least 2 are due"
 
@@ -232,6 +236,18 @@ def test_a_baseline_that_is_a_state_is_held_against_by_the_difference(within: li
     (finding,) = sm.Gate("loss", **lower, margin=0.3, exact=True).judge(LOSS, new, old=old).findings
     assert (finding.outcome, finding.baseline, finding.low) == ("pass", 2.0, None)
     assert str(finding) == "loss 2.25 +0.2500 from 2.0000, not worse than old by more than 0.3: pass"
+
+
+def test_without_an_interval_a_value_may_lie_where_its_baseline_allows() -> None:
+    old, new = right(80, 100), right(76, 100)  # whose difference in float32 is below -0.04
+    bounds: list[dict[str, Any]] = [{"relative": 0.05}, {"margin": 0.04}]
+    for due in bounds:
+        assert sm.Gate("accuracy", not_worse_than="old", exact=True, **due).judge(ACCURACY, new, old=old).passed
+        assert (
+            not sm.Gate("accuracy", not_worse_than="old", exact=True, **due)
+            .judge(ACCURACY, right(759, 1000), old=old)
+            .passed
+        )
 
 
 def test_the_difference_is_that_of_compare() -> None:

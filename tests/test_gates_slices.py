@@ -8,6 +8,7 @@ import pytest
 
 import streammetrics as sm
 from streammetrics import _gated
+from streammetrics._verdicts import Verdict
 from tests.test_gates import ACCURACY, BY_COUNTRY, LABELS, LOSS, THREE, losses, outcomes, right, told, within
 
 __all__ = ["within"]  # the fixture
@@ -116,6 +117,28 @@ def test_slices_of_several_columns_are_named_by_column_or_label(within: list[flo
     assert names((("country", "de"), 2026, "cat")) == [every[i] for i in (0, 3, 4, 5)]
 
 
+def test_labels_of_one_column_are_alternatives_and_what_no_slice_has_together_fails(within: list[float]) -> None:
+    metric = sm.Sliced(sm.Accuracy(LABELS), slices={"country": ("de", "fr"), "year": (2025, 2026)})
+    rows = np.arange(40)
+    state = metric.tally(rows % 10 < 9, np.ones(40, int), country=rows % 2, year=2025 + rows // 20)
+
+    def judged(*slices: Any) -> Verdict:
+        return sm.Gate("Sliced", at_least=0.99, slices=slices).judge(metric, state)
+
+    assert judged(("country", "de"), ("country", "fr")) == judged("de", "fr") == judged(("country", ("de", "fr")))
+    assert outcomes(judged(("country", "de"), ("country", "fr"))) == ["undecided", "undecided", "fail", "fail"]
+    apart = judged("de", ("country", "fr"))
+    assert told(apart) == [
+        "Sliced of de, at least 0.99: fail, there is no such slice together with country=fr",
+        "Sliced of country=fr, at least 0.99: fail, there is no such slice together with de",
+    ]
+    # One that others leave out is missing too.
+    assert told(judged("de", 2026, ("country", "fr")))[1:] == [
+        "Sliced of de, at least 0.99: fail, there is no such slice together with country=fr"
+    ]
+    assert (Verdict(()).outcome, Verdict(()).passed) == ("fail", False)
+
+
 def test_classes_outputs_and_whatever_else_has_an_axis_are_slices_too() -> None:
     error, three = sm.MeanAbsoluteError(), ("w", "h", "d")
     cases: list[tuple[sm.Metric, tuple[int, ...], list[str]]] = [
@@ -126,7 +149,7 @@ def test_classes_outputs_and_whatever_else_has_an_axis_are_slices_too() -> None:
         (sm.Windowed(sm.Sliced(error, "group", 2), 5), (2,), ["group=0", "group=1"]),
         (sm.Gap(sm.Sliced(sm.Recall(THREE, average=None), "group", 3)), (3,), ["class=cat", "class=dog", "class=owl"]),
         (sm.Quantile("loss", (0.1, 0.9)), (2,), ["place=0", "place=1"]),
-        (sm.Sliced(sm.PerOutput(error, three), "group", 2), (3,), ["place=0", "place=1", "place=2"]),  # of all slices
+        (sm.Gap(sm.Sliced(sm.PerOutput(error, three), "group", 3)), (3,), ["output=w", "output=h", "output=d"]),
         (error, (), [""]),
     ]
     for metric, shape, due in cases:
@@ -145,11 +168,31 @@ def test_a_slice_without_an_interval_is_undecided_alone(monkeypatch: pytest.Monk
     ]
 
 
+def test_a_level_at_which_there_is_no_interval_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, level: float, **__: Any) -> None:
+        raise ValueError(f"Bootstrapped: level is {level:.4f}, of which 400 replicates tell nothing")
+
+    for name in ("interval", "compare"):
+        monkeypatch.setattr(_gated, name, refuse)
+    state = losses([0.1, 0.1, 0.1], ["de", "fr", "it"])
+    gate = sm.Gate("loss", at_most=0.5, not_worse_than="old", higher_is_better=False)
+    for finding in gate.judge(BY_COUNTRY, state, old=state).findings:
+        reason = "level is 0.9833, of which 400 replicates tell nothing"
+        assert (finding.outcome, finding.reason) == ("undecided", reason)
+
+
 def test_gaps_between_slices_are_judged_by_entry() -> None:
     metrics = sm.Collection(gap=sm.Gap(BY_COUNTRY.parts[0][1]))
     state = metrics.tally(loss=[0.1, 0.3], country=["de", "fr"])
     gate = sm.Gate("gap.difference", at_most=0.25, exact=True)
     assert told(gate.judge(metrics, state)) == ["gap.difference 0.2, at most 0.25: pass"]
+
+
+def test_a_gap_per_class_is_of_all_slices_where_these_are_as_many(within: list[float]) -> None:
+    gap = sm.Gap(sm.Sliced(sm.Recall(THREE, average=None), "group", 3))
+    rows = np.arange(60)
+    state = gap.tally(rows % 3, rows % 3, group=1 + rows // 30)  # and none of group 0
+    assert outcomes(sm.Gate("Gap.difference", at_most=1, exact=True).judge(gap, state)) == ["pass", "pass", "pass"]
 
 
 # What is missing, and what cannot be counted
@@ -182,6 +225,16 @@ def test_what_is_missing_fails() -> None:
     assert told(sm.Gate("auroc", at_least=0.0, exact=True).judge(auroc, state)) == [
         "auroc, at least 0: fail, the state has NaN"
     ]
+
+
+def test_a_slice_that_is_hidden_fails_and_says_so() -> None:
+    metric = sm.Sliced(sm.Accuracy(THREE, average=None), "group", 3, min_examples=3)
+    hidden = "fail, the state hides it by min_examples, for it or another slice has too few"
+    none = "fail, the state has NaN"
+    state = metric.tally(np.zeros(13, int), np.zeros(13, int), group=np.repeat([0, 1, 2], [2, 5, 6]))
+    recall = sm.Sliced(sm.Recall(THREE, average=None, undefined="nan"), "group", 3, min_examples=3)
+    found = told(sm.Gate("Sliced", at_least=0.5, exact=True).judge(recall, state))
+    assert [each.partition(": ")[2] for each in found] == [hidden, none, none, hidden, none, none, "pass", none, none]
 
 
 def test_examples_that_could_not_be_counted_fail_unless_they_are_ignored() -> None:
@@ -225,6 +278,21 @@ def test_what_is_bootstrapped_is_held_against_a_baseline_in_pairs() -> None:
     assert (finding.outcome, finding.low) == ("undecided", None)
     assert finding.reason.startswith("the states of accuracy have the checksums ")
     assert sm.Gate("accuracy", not_worse_than="old", exact=True).judge(metrics, new, old=others).passed
+
+
+def test_pairs_that_tell_nothing_are_undecided_and_equal_ones_are_not_worse() -> None:
+    metric = sm.Bootstrapped(sm.Accuracy(LABELS), 50)
+    ones, ids = np.ones(50, int), np.arange(50)
+    gate = sm.Gate("Bootstrapped", not_worse_than="old")
+    old, new = (metric.tally(predictions, ones, ids=ids) for predictions in (0 * ones, ones))
+    assert told(gate.judge(metric, new, old=old)) == [
+        "Bootstrapped 1 +1.0000 from 0.0000, not worse than old: undecided, Bootstrapped differs by 1.0 in every "
+        "replicate, which does not tell how far others may lie"
+    ]
+    assert gate.judge(metric, new, old=new).passed
+    few = metric.tally(ones[:9], ones[:9], ids=ids[:9])
+    (finding,) = gate.judge(metric, few, old=few).findings
+    assert finding.reason == "Bootstrapped has 9 examples, but at least 10 are due"
 
 
 def test_of_a_window_the_last_steps_are_judged() -> None:

@@ -96,6 +96,7 @@ NO_NUMBER = "but must be a number or an array of numbers"
 WRONG: dict[str, tuple[Any, Any, type[Exception], str]] = {
     "float epoch": (1.0, {"a": 1}, TypeError, "epoch is 1.0, but must be an integer"),
     "bool epoch": (True, {"a": 1}, TypeError, "epoch is True, but must be an integer"),
+    "too late": (2**63, {"a": 1}, ValueError, f"epoch is {2**63}, but must be an integer of 64 bits"),
     "no dict": (1, 0.5, TypeError, "values are 0.5, but must be a dict of values by name"),
     "nothing": (1, {}, TypeError, "values are {}, but must be a dict of values by name"),
     "number as a name": (1, {"a": {3: 1}}, TypeError, "3 is the name of a value, but must be a str"),
@@ -179,6 +180,18 @@ def test_the_value_of_an_operating_point_is_judged_and_its_threshold_is_not() ->
         point = point.add(epoch, {"point": {"value": value, "threshold": 1 - value}})
     assert point.best("point.value").epoch == 0
     assert point.higher_is_better("point.threshold") is None
+
+
+def test_the_value_of_a_resampled_metric_is_judged_and_its_errors_are_not() -> None:
+    metrics = sm.Collection(accuracy=sm.Bootstrapped(sm.Accuracy(sm.Binary("labels")), 8))
+    history = sm.History(val=metrics)
+    for epoch, right in enumerate((20, 30, 25)):
+        batch = {"predictions": np.arange(40) < right, "targets": np.ones(40, int), "ids": np.arange(40)}
+        history = history.add(epoch, {"val": metrics(**batch)})
+    assert history.names == tuple(f"val.accuracy.{name}" for name in ("value", "standard_error", "low", "high"))
+    assert history.best("val.accuracy") == history.best("val.accuracy.value") == Best(1, 0.75)
+    assert not history.is_best("val.accuracy")
+    assert history.higher_is_better("val.accuracy.low") is None
 
 
 def test_a_quantity_too_large_for_a_float_is_compared_exactly() -> None:

@@ -18,6 +18,7 @@ ONE = np.where(RNG.random(ROWS) < 0.85, TRUE, 1 - TRUE)
 OTHER = np.where(RNG.random(ROWS) < 0.3, TRUE, ONE)  # mends some of its errors
 GROUP, IDS = RNG.integers(0, 3, ROWS), RNG.permutation(ROWS)
 ACCURACY = sm.Accuracy(TASK)
+THREE_LABELS = sm.Multiclass(3, "labels")
 
 
 @pytest.mark.parametrize("method", ["auto", "delta", "clopper-pearson"])
@@ -90,7 +91,60 @@ def test_two_models_on_the_same_examples_are_compared_in_pairs_in_any_order() ->
     apart = sm.compare(inner, sm.total(one), sm.total(other))["right"]
     assert apart.high - apart.low > 2 * (found.high - found.low)  # what pairs gain
     same = sm.compare(metric, one, one)["f1"]
-    assert (float(same.difference), float(same.p_value)) == (0, 1)
+    assert [float(each) for each in same] == [0, 0, 0, 1]
+
+
+def test_pairs_that_tell_nothing_are_refused() -> None:
+    metric, ones = sm.Bootstrapped(ACCURACY, 20), np.ones(50, int)
+    right, wrong = (metric.tally(predictions, ones, ids=IDS[:50]) for predictions in (ones, 0 * ones))
+    message = f"compare: {metric!r} differs by -1.0 in every replicate, which does not tell how far others may lie"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        sm.compare(metric, right, wrong)
+    few = metric.tally(ONE[:9], TRUE[:9], ids=IDS[:9])
+    for state, count in ((few, 9), (metric.init(), 0)):
+        with pytest.raises(ValueError, match=f"has {count} examples, but at least 10 are due$"):
+            sm.compare(metric, state, state)
+    traced = jax.jit(lambda a, b: sm.compare(metric, a, b))(right, wrong)
+    assert np.isnan(traced).tolist() == [False, True, True, True]
+    assert np.isnan(jax.jit(lambda b: sm.compare(metric, right, b))(wrong).low)
+    sliced = sm.Bootstrapped(sm.Sliced(ACCURACY, "group", 2), 20)
+    a, b = (sliced.tally(each[:60], TRUE[:60], ids=IDS[:60], group=np.arange(60) < 5) for each in (ONE, OTHER))
+    found = sm.compare(sliced, a, b)
+    assert np.isnan([found.low, found.p_value]).tolist() == [[False, True], [False, True]]
+
+
+def test_counts_are_compared_in_pairs_as_numbers_with_a_sign() -> None:
+    metric = sm.Bootstrapped(sm.ConfusionMatrix(TASK), 100)
+    a, b = (metric.tally(each, TRUE, ids=IDS) for each in (ONE, OTHER))
+    found = sm.compare(metric, a, b)
+    due = np.asarray(metric.metric(OTHER, TRUE)).astype(int) - np.asarray(metric.metric(ONE, TRUE)).astype(int)
+    np.testing.assert_array_equal(found.difference, due)
+    assert (due < 0).any()
+    assert (np.asarray(found.low) < due).all()
+    assert (due < np.asarray(found.high)).all()
+
+
+def test_what_could_not_be_counted_spoils_its_own_slice_in_pairs() -> None:
+    metric = sm.Bootstrapped(sm.Sliced(ACCURACY, "group", 3), 20)
+    true = np.where((GROUP == 1) & (IDS % 50 == 0), 7, TRUE)
+    a, b = (metric.tally(each, true, ids=IDS, group=GROUP) for each in (ONE, OTHER))
+    found = sm.compare(metric, a, b, on_invalid="nan")
+    assert np.isnan(found).tolist() == [[False, True, False]] * 4
+
+
+def test_a_gap_per_class_is_of_all_slices_where_these_are_as_many() -> None:
+    gap = sm.Gap(sm.Sliced(sm.Recall(THREE_LABELS, average=None), "group", 3))
+    classes = RNG.integers(0, 3, ROWS)
+    batch = {"predictions": np.where(RNG.random(ROWS) < 0.8, classes, (classes + 1) % 3), "targets": classes}
+    spoilt = gap.tally(**batch | {"targets": np.where(IDS == 4, 7, classes)}, group=GROUP)
+    assert np.isnan(gap.compute(spoilt, "nan")["difference"]).all()
+    resampled = sm.Bootstrapped(gap, 50)
+    two = sm.interval(resampled, resampled.tally(**batch, ids=IDS, group=np.minimum(GROUP, 1)))  # none in slice 2
+    assert not np.isnan(two.low["difference"]).any()
+    outputs = sm.Gap(sm.Sliced(sm.PerOutput(ACCURACY, ("a", "b", "c")), "group", 3))
+    true = np.stack([TRUE, TRUE, np.where(IDS == 4, 7, TRUE)], 1)
+    found = outputs.compute(outputs.tally(np.stack([ONE] * 3, 1), true, group=GROUP), "nan")
+    assert np.isnan(found["difference"]).tolist() == [False, False, True]
 
 
 def test_pairs_in_slices_and_in_windows() -> None:

@@ -28,7 +28,8 @@ def read(model: Model, state: State, on_invalid: str) -> Reading:
         values = metric.compute(part(state, metric.statistic), on_invalid)
     if estimates:
         bounds = sm.bounds(sm.Collection(estimates), state, on_invalid)
-    return Reading(seen(model, state), sm.plain(values), sm.plain(bounds))
+    pairs = {name: sm.plain([*each]) for name, each in bounds.items()}
+    return Reading(seen(model, state), sm.plain(values), pairs)
 
 
 def _has_bounds(metric: Any) -> bool:

@@ -17,7 +17,7 @@ from streammetrics.intervals._delta import Delta
 from streammetrics.intervals._means import Normal, Student
 from streammetrics.intervals._methods import Found, Interval, Method
 from streammetrics.intervals._proportions import ClopperPearson, Wilson
-from streammetrics.intervals._resampled import Replicated
+from streammetrics.intervals._resampled import Replicated, Resampling
 from streammetrics.wrappers import Bootstrapped, Decayed
 from streammetrics.wrappers._base import Wrapper
 
@@ -81,7 +81,7 @@ def find(who: str, metric: Metric, state: State, level: float, method: str, on_i
     except InvalidExamples as error:
         error.values = _intervals(error.values)
         raise
-    return _settled(who, reader, state, found)
+    return settled(who, reader, state, found)
 
 
 def check_level(who: str, level: Any) -> None:
@@ -146,17 +146,17 @@ def innermost(metric: Any, kind: type = Wrapper) -> Any:
     return metric
 
 
-def _settled(who: str, reader: Any, state: State, found: Any, name: str = "") -> Any:
+def settled(who: str, reader: Any, state: State, found: Any, name: str = "") -> Any:
     """What was found; where it says nothing it is refused on the host, NaN under a trace."""
     if reader.parts:
         return {
-            key: _settled(who, each, state, found[key], f"{name}.{key}" if name else key) for key, each in reader.parts
+            key: settled(who, each, state, found[key], f"{name}.{key}" if name else key) for key, each in reader.parts
         }
     shown, whole, reader = f"{name}={reader!r}" if name else repr(reader), reader, innermost(reader)
-    if not isinstance(reader, Replicated):
+    if not isinstance(reader, Resampling):
         found = _independent(who, shown, part(state, whole.statistic), found)
     (low, value, _), examples = found.interval, found.examples
-    if is_traced(state) or isinstance(low, dict):
+    if is_traced(found) or isinstance(low, dict):
         return found
     if np.isnan(low).all():
         if (examples := np.asarray(examples)).min() < reader.fewest:

@@ -44,6 +44,10 @@ class Gap(Metric):
     def parts(self) -> tuple[tuple[str, Metric], ...]:
         return tuple((name, Gap(part)) for name, part in self.metric.parts)
 
+    @property
+    def slice_axes(self) -> tuple[int, ...]:
+        return tuple(axis for axis in self.metric.slice_axes if axis >= len(self.metric.columns))
+
     def read(self, counts: Mapping[Any, Any]) -> dict[str, Array]:
         value = self.metric.read(counts)
         if not isinstance(value, Array) or not jnp.issubdtype(value.dtype, jnp.floating):
