@@ -320,7 +320,8 @@ def run(optimiser: optax.GradientTransformation, looped: bool) -> tuple[Any, Any
 def test_measure_first_in_a_chain_sees_gradients_and_last_the_updates(looped: bool) -> None:
     _, due = run(OPTIMISER, looped)
     (first, *_, last), updates = run(optax.chain(measure(NORMS), OPTIMISER, measure(NORMS)), looped)
-    chex.assert_trees_all_equal(updates, due)  # bit for bit: measuring changes nothing
+    # Measuring returns the very updates; but XLA may round an optimiser otherwise where more is compiled with it.
+    chex.assert_trees_all_close(updates, due, rtol=1e-6)
     assert_norms(first, GRADIENTS)
     assert_norms(last, due)
 
