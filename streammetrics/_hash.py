@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from streammetrics import _checks
 from streammetrics._wide import Pair
@@ -23,15 +23,23 @@ def threefry(key: tuple[Any, Any], low: Array, high: Array) -> Pair:
     ['0x6b200159', '0x99ba4efe']
     """
     first, second = (jnp.asarray(word, jnp.uint32) for word in key)
-    keys = (first, second, first ^ second ^ PARITY)
-    low, high = low + first, high + second
-    for group in range(5):
-        for distance in ROTATIONS[group % 2]:
+    keys = jnp.stack(jnp.broadcast_arrays(first, second, first ^ second ^ PARITY))
+
+    def mixed(words: Pair, group: Any, distances: tuple[int, ...]) -> Pair:
+        """The words after four rounds and the key."""
+        low, high = words
+        for distance in distances:
             low = low + high
             high = low ^ ((high << distance) | (high >> (32 - distance)))
-        low = low + keys[(group + 1) % 3]
-        high = high + keys[(group + 2) % 3] + np.uint32(group + 1)
-    return low, high
+        return low + keys[(group + 1) % 3], high + keys[(group + 2) % 3] + (group + np.uint32(1))
+
+    def mixed_twice(step: Array, words: Pair) -> Pair:
+        return mixed(mixed(words, 2 * step, ROTATIONS[0]), 2 * step + 1, ROTATIONS[1])
+
+    # A loop, which XLA fuses with nothing: 20 rounds in one expression may take it 2^20 steps to compile.
+    start = low + first, high + second
+    words = lax.fori_loop(np.uint32(0), np.uint32(2), mixed_twice, tuple(jnp.broadcast_arrays(*start)))
+    return mixed(words, np.uint32(4), ROTATIONS[0])
 
 
 def words_of(name: str, array: Array, words: int = 1) -> Pair:

@@ -1,6 +1,8 @@
 """`Bootstrapped`: the same replicates on any device and in any order, and standard errors that are right."""
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import jax
@@ -46,6 +48,17 @@ def test_every_replicate_is_the_metric_of_the_examples_twice_that_a_bit_chooses(
         np.testing.assert_allclose(found[index], due, rtol=1e-6)
 
 
+def test_replicates_of_two_words_compile_at_once() -> None:
+    """XLA made 2^20 steps of the 20 rounds of a hash; in a process of its own, which can be ended."""
+    code = """if True:
+        import jax, numpy as np, streammetrics as sm
+        metric = sm.Bootstrapped(sm.Sliced(sm.Accuracy(sm.Multiclass(3, "labels")), "g", 3), 50)
+        batch = {name: np.zeros(600, np.int32) for name in metric.reads}
+        jax.jit(metric.tally).lower(**batch).compile()
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 def test_bits_are_fair_and_independent() -> None:
     ids, replicates = np.arange(2000), 128
     metric = sm.Bootstrapped(sm.Sliced(sm.Sum("one"), "ids", 2000), replicates)
@@ -72,6 +85,11 @@ def test_standard_errors_and_intervals_of_a_mean() -> None:
     )
     middle = sm.Bootstrapped(sm.Mean("loss"), 800, level=0.9, method="percentile").compute(state)
     np.testing.assert_allclose([middle.low, middle.high], [found.low, found.high], atol=0.35 * float(due))
+
+
+@pytest.mark.parametrize(("replicates", "level"), [(400, 0.95), (400, 0.975), (1000, 0.99), (4000, 0.9975)])
+def test_five_replicates_beyond_each_end_are_enough(replicates: int, level: float) -> None:
+    assert sm.Bootstrapped(sm.Mean("loss"), replicates, level, method="percentile").replicates == replicates
 
 
 def test_the_ids_alone_decide() -> None:
@@ -155,11 +173,26 @@ def _counts(metric: sm.Metric, state: sm.State) -> Any:
     return {name: known[name].decode(state.data[name]) for name in known}
 
 
+PERCENTILE = sm.Bootstrapped(sm.Mean("loss"), 400, method="percentile")
 REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: sm.Bootstrapped(sm.Mean("loss"), 1), ValueError,
      "Bootstrapped: replicates is 1, but must be 2 or more with method='normal'"),
     (lambda: sm.Bootstrapped(sm.Mean("loss"), 399, method="percentile"), ValueError,
      "Bootstrapped: replicates is 399, but must be 400 or more with method='percentile'"),
+    (lambda: sm.Bootstrapped(sm.Mean("loss"), 999, level=0.99, method="percentile"), ValueError,
+     "Bootstrapped: replicates is 999, but must be 1,000 or more with method='percentile' and level=0.99"),
+    (lambda: sm.interval(PERCENTILE, PERCENTILE.init(), level=0.9999), ValueError,
+     "Bootstrapped: replicates is 400, but must be 100,000 or more with method='percentile' and level=0.9999"),
+    (lambda: sm.Bootstrapped(sm.Maximum("loss")), TypeError,
+     "Bootstrapped: Maximum(entry='loss') is read off extreme or distinct values, of which replicates, that have half "
+     "of the examples twice, do not tell how they vary"),
+    (lambda: sm.Bootstrapped(sm.Sliced(sm.DistinctCount("loss"), "g", 2)), TypeError,
+     "Bootstrapped: Sliced(metric=DistinctCount(entry='loss'), by='g', num_slices=2) is read off extreme or distinct"),
+    (lambda: sm.Bootstrapped(sm.AUROC(sm.Binary("logits")), 10**5), ValueError,
+     "Bootstrapped: a state of 100,000 replicates would take 6.1 GiB, but at most 1 GiB is allowed; declare fewer "
+     "replicates, or fewer bins="),
+    (lambda: sm.Bootstrapped(sm.Mean("loss"), cluster="user")(loss=[1.0, 2.0], user=["a", "b"]), TypeError,
+     "Bootstrapped(metric=Mean(entry='loss'), cluster='user'): user has dtype <U1, but must be boolean, integer or"),
     (lambda: sm.Bootstrapped(sm.Mean("loss"), method="bca"), ValueError,
      "Bootstrapped: method is 'bca', but must be 'normal' or 'percentile'"),
     (lambda: sm.Bootstrapped(sm.Mean("loss"), level=95), ValueError,

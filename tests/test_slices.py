@@ -69,6 +69,15 @@ def test_crossed_columns_have_an_axis_each() -> None:
         ((0.0, 1.0, 2.0), np.array([-0.1, 0.0, 0.99, 1.0, 2.0, 2.1, np.nan]), [2, 0, 0, 1, 1, 2, 2]),
         ((-np.inf, 0.0, np.inf), np.array([-np.inf, -1.0, 0.0, np.inf]), [0, 0, 1, 1]),
         ((0.0, 10.0), np.array([0, 9, 11]), [0, 0, 1]),
+        # Integers are compared with edges as they are, also those that float32 or the dtype does not hold.
+        ((0.0, 16777217.0, 2e7), np.array([16777216, 16777217, 16777218, 20_000_000, 20_000_001]), [0, 1, 1, 1, 2]),
+        ((-1e12, 0.5, 1.0, 1e12), np.array([-1, 0, 1], np.int8), [0, 0, 2]),
+        ((-1.0, 1e12), np.array([0, 255], np.uint8), [0, 0]),
+        ((-np.inf, 1.5, np.inf), np.array([-(2**31), 1, 2, 2**31 - 1]), [0, 0, 1, 1]),
+        ((-1.0, 1.0), np.array([-1.0, -1.5]), [0, 1]),
+        ((2**32 + 7, 2**32 + 8), np.array([7, 8, -1]), [2, 2, -1]),
+        ((-5, 3), np.array([3, 2**32 - 5], np.uint32), [1, 2]),
+        ((-5, 300), np.array([251, 44], np.uint8), [2, 2]),
     ],
 )
 def test_columns_tell_slices_apart(slices: Any, entry: Any, due: list[int]) -> None:
@@ -87,6 +96,26 @@ def test_columns_tell_slices_apart(slices: Any, entry: Any, due: list[int]) -> N
     counts = [int((due_index == i).sum()) for i in range(size + 1)]
     assert other.compute(other.tally(loss=loss, x=entry)).tolist() == counts
     assert other.labels["x"][-1] == "other"
+
+
+def test_integers_of_64_bits_tell_slices_apart() -> None:
+    with jax.enable_x64(True):
+        ids = np.array([3_000_000_000, 1, 2**32 + 1])
+        assert sm.Sliced(sm.Sum("one"), slices={"x": (3_000_000_000, 1, 2**32 + 1)})(
+            one=[1.0, 2.0, 4.0], x=ids
+        ).tolist() == [1.0, 2.0, 4.0]
+        assert sm.Sliced(sm.Sum("one"), slices={"x": (1.0, 2.0, 2.0**40)})(one=[1.0, 2.0, 4.0], x=ids).tolist() == [
+            2,
+            5,
+        ]
+
+
+def test_labels_of_edges_tell_them_apart() -> None:
+    metric = sm.Sliced(MEAN, slices={"t": (16777216.0, 16777218.0, 16777220.0), "p": (0.1, 0.25, 1.0)})
+    assert metric.labels == {
+        "t": ("16777216 – 16777218", "16777218 – 16777220"),
+        "p": ("0.1 – 0.25", "0.25 – 1"),
+    }
 
 
 def test_invalid_examples_spoil_their_own_slice_alone() -> None:
@@ -158,6 +187,19 @@ def test_contrasts_and_gaps() -> None:
     assert sm.plain(gap) == {"least": 1.0, "greatest": 4.0, "difference": 3.0, "ratio": 0.25}
     empty = sm.Gap(sm.Sliced(sm.Mean("loss"), "g", 2))
     assert all(np.isnan(value) for value in empty.compute(empty.init()).values())
+
+
+def test_a_contrast_of_slices_within_slices_is_with_the_slices_inside() -> None:
+    inner, batch = sm.Sliced(MEAN, "a", 2), {"loss": [1.0, 2.0, 3.0], "a": [0, 1, 1], "b": [0, 1, 2]}
+    nested = sm.Sliced(inner, "b", 3)
+    state = nested.tally(**batch)
+    found = sm.contrast(nested, state)
+    np.testing.assert_array_equal(found.difference, [[0, np.nan], [np.nan, -0.5], [np.nan, 0.5]])
+    np.testing.assert_array_equal(found.reference[0], inner(loss=batch["loss"], a=batch["a"]))
+    assert_same(sm.total(state, "b"), inner.tally(loss=batch["loss"], a=batch["a"]))
+    assert_same(sm.total(state), MEAN.tally(loss=batch["loss"]))  # both levels: they are counted as columns are
+    both = sm.Collection(nested=nested, mean=MEAN)
+    assert_values_equal(sm.contrast(nested, both.tally(**batch))._asdict(), found._asdict())
 
 
 def test_fairness_by_its_names() -> None:
@@ -240,6 +282,15 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
      "Sliced: the slices of a are ('x', 'x'), but must be one or more that differ"),
     (lambda: sm.Sliced(MEAN, slices={"a": (1.0, 0.5)}), ValueError,
      "Sliced: the edges of a are (1.0, 0.5), but must be two or more that ascend"),
+    (lambda: sm.Sliced(MEAN, slices={"a": (1.0, 1.00000001)}), ValueError,
+     "Sliced: the edges of a are (1.0, 1.00000001), but must be two or more that ascend, in float32 too"),
+    (lambda: sm.Sliced(MEAN, slices={"a": ("x", "other")}, other=True), ValueError,
+     "Sliced: the slices of a are ('x', 'other', 'other'), but must be one or more that differ"),
+    (lambda: sm.Sliced(MEAN, slices={"a": ()}, other=True), ValueError,
+     "Sliced: the slices of a are ('other',), but must be one or more that differ"),
+    (lambda: sm.Sliced(MEAN, slices={"a": (True, False)}), TypeError,
+     "Sliced: the slices of 'a' are (True, False), but must be names, integers, or edges (floats); (0, 1) are those of "
+     "a boolean entry"),
     (lambda: sm.Sliced(MEAN, slices={"a": (1, "x")}), TypeError,
      "Sliced: the slices of 'a' are (1, 'x'), but must be names, integers, or edges (floats)"),
     (lambda: sm.Sliced(sm.Sliced(MEAN, "group", 2), "group", 2), ValueError, "Sliced: slices by 'group' twice"),
@@ -269,8 +320,8 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: sm.total(sm.Sliced(MEAN, "group", 2).init(), "age"), ValueError,
      "total: over is 'age', but the state slices by group"),
     (lambda: sm.total(sm.Sliced(MEAN, "group", 2).tally(loss=[1.0, 2.0], group=[0, 7])), ValueError,
-     "total: 1 examples are of unknown slices, so that the total lacks them; total(state, on_invalid='ignore') is of "
-     "the others"),
+     "total: 1 examples are of unknown slices or steps, so that the total lacks them; total(state, "
+     "on_invalid='ignore') is of the others"),
     (lambda: sm.total(sm.Collection(a=sm.Sliced(MEAN, "g", 2), b=sm.Sliced(MEAN, "h", 2)).init()), ValueError,
      "total: Moments(entry='loss') is counted several times, in slices of different kinds"),
     (lambda: sm.Gap(MEAN), TypeError, "Gap: metric is Mean(entry='loss'), but must be Sliced"),

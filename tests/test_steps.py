@@ -65,6 +65,62 @@ def test_absent_rows_do_not_move_the_window() -> None:
     assert_same(metric.tally(loss=[1.0, 2.0], weights=[1, 0], step=[0, 9]), state, exact=True)
 
 
+@pytest.mark.parametrize("dtype", [int, np.int8, np.uint32, jnp.int32])
+@pytest.mark.parametrize("x64", [False, True])
+def test_steps_are_the_same_in_any_dtype(dtype: Any, x64: bool) -> None:
+    window, decay = sm.Windowed(MEAN, 2), sm.Decayed(MEAN, 1.0)
+    states = [metric.tally(loss=[4.0], step=3) for metric in (window, decay)]
+    with jax.enable_x64(x64):
+        for metric, due in zip((window, decay), states, strict=True):
+            assert_same(metric.tally(loss=[4.0], step=dtype(3)), due, exact=True)
+            assert_same(metric.update(metric.init(), loss=[4.0], step=dtype(3)), due, exact=True)
+            assert_same(metric.tally(loss=[4.0], step=jnp.stack([jnp.asarray(dtype(3))])), due, exact=True)
+        state = decay.update(decay.tally(loss=[0.0], step=dtype(0)), loss=[1.0], step=dtype(100))
+        assert float(decay.compute(state)) == 1.0
+        scanned, _ = jax.lax.scan(
+            lambda state, step: (window.update(state, loss=step[None].astype(jnp.float32), step=step), None),
+            window.init(),
+            jnp.stack([jnp.asarray(dtype(i)) for i in range(5)]),
+        )
+        assert float(window.compute(scanned)) == 3.5
+
+
+def test_steps_that_cannot_be_are_counted_and_never_forgotten() -> None:
+    last, first = 2**31 - 2, np.uint32(3_000_000_000)
+    for metric in (sm.Windowed(MEAN, 2), sm.Decayed(MEAN, 2.0)):
+        good = metric.tally(loss=[1.0], step=1000)
+        found = metric.update(good, loss=[5.0], step=-1)
+        assert int(found.invalid["negative step"]) == 1
+        assert_same(sm.merge(metric.tally(loss=[5.0], step=-1), good), found, exact=True)
+        assert_same(metric.tally(loss=[1.0, 5.0], step=[1000, -1]), found, exact=True)
+        found = metric.update(found, loss=[5.0, 6.0], step=[last, last])
+        assert int(found.invalid["negative step"]) == 1
+        with pytest.raises(sm.InvalidExamples, match=r"1 of . examples could not be counted, 1 with negative step"):
+            metric.compute(found)
+        for step in (first, np.array([first]), np.uint32(last + 1)):
+            assert int(metric.tally(loss=[1.0], step=step).invalid["step above 2,147,483,646"]) == 1
+        assert float(metric(loss=[1.0], step=last)) == 1
+    with jax.enable_x64(True):
+        assert int(sm.Windowed(MEAN, 2).tally(loss=[1.0], step=10**12).invalid["step above 2,147,483,646"]) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_tree_of_good_steps_and_bad_ones_gives_the_same_state(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    metric = sm.Windowed(sm.Bootstrapped(sm.Sliced(EXACT, "group", 2), 3), 3)
+    batch = {"loss": LOSS, "step": STEP - 3, "group": rng.integers(0, 2, 80), "ids": np.arange(80)}
+    whole, order = metric.tally(**batch), rng.permutation(80)
+    assert int(whole.invalid["negative step"]) == (STEP < 3).sum()
+    parts = [metric.tally(**{name: each[rows] for name, each in batch.items()}) for rows in np.split(order, 4)]
+    assert_same(sm.merge(sm.merge(*parts[:2]), sm.merge(*parts[2:])), whole, exact=True)
+    assert_same(sm.merge(*parts[::-1]), whole, exact=True)
+    state = metric.init()
+    for step in rng.permutation(np.unique(batch["step"])):
+        rows = batch["step"] == step
+        state = metric.update(state, **{name: each[rows] for name, each in batch.items()} | {"step": int(step)})
+    assert_same(state, whole, exact=True)
+
+
 def test_slices_and_replicates_in_a_window_by_rows_and_by_batches() -> None:
     inner = sm.Bootstrapped(sm.Sliced(sm.Accuracy(THREE), "group", 2), 6)
     metric = sm.Windowed(inner, 3)
@@ -167,6 +223,11 @@ def test_steps_shard_and_scan() -> None:
 W = "Windowed(metric=Mean(entry='loss'), size=2)"
 REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: sm.Windowed(MEAN, 0), ValueError, "Windowed: size is 0, but must be a number of steps above 0"),
+    (lambda: sm.Windowed(sm.AUROC(sm.Binary("logits")), 10**5), ValueError,
+     "Windowed: a state of 100,000 steps would take 6.1 GiB, but at most 1 GiB is allowed; declare fewer steps, or "
+     "fewer bins="),
+    (lambda: sm.total(sm.Windowed(MEAN, 2).tally(loss=[1.0], step=-1)), ValueError,
+     "total: 1 examples are of unknown slices or steps, so that the total lacks them"),
     (lambda: sm.Decayed(MEAN, 0), ValueError, "Decayed: half_life is 0.0, but must be a number of steps above 0"),
     (lambda: sm.Windowed(sm.Windowed(MEAN, 2), 2), TypeError,
      "Windowed: Windowed stands inside, but must not; from the outside in the order is Windowed or Decayed, "

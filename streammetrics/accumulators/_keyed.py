@@ -54,7 +54,8 @@ def spread_over(key: Array, data: Array) -> Array:
 class Windowed(Words):
     """The data of the last `size` steps: the slot `step % size` holds that of the newest of its steps.
 
-    Decodes to what the inner accumulator reads of all slots within `size` steps of the newest.
+    Decodes to what the inner accumulator reads of all slots within `size` steps of the newest. With `stepless` one
+    more slot holds all that has no step, which is never forgotten; without it such data must be nothing.
 
     >>> from streammetrics.accumulators import Count
     >>> Windowed(Count((3,)), 10).init().shape
@@ -63,10 +64,15 @@ class Windowed(Words):
 
     inner: Any
     size: int
+    stepless: bool = False
+
+    @property
+    def slots(self) -> int:
+        return self.size + self.stepless
 
     @property
     def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]  # read-only in both
-        return (self.size, 1 + self.words)
+        return (self.slots, 1 + self.words)
 
     def placed(self, part: Keyed) -> Array:
         return self._packed(part)[None] if part.key.ndim else self.added(self.init(), part)
@@ -75,10 +81,10 @@ class Windowed(Words):
         if part.key.ndim:
             return self.merge(data, self._packed(part)[None])
         # One slot is read and written, however long the window is.
-        slot = jnp.where(part.key == 0, 0, (part.key - 1) % np.uint32(self.size)).astype(jnp.int32)
+        slot = jnp.where(part.key == 0, self.slots - 1, (part.key - 1) % np.uint32(self.size)).astype(jnp.int32)
         old = self._unpacked(lax.dynamic_index_in_dim(data[0], slot, 0, keepdims=False))
         new = self._packed(self._newer(old, part))
-        return lax.dynamic_update_slice(data, new[None, None], (0, slot, 0))
+        return lax.dynamic_update_index_in_dim(data, new[None], slot, 1)
 
     def merge(self, a: Array, b: Array) -> Array:
         return self._packed(self._newer(self._unpacked(a[0]), self._unpacked(b[0])))[None]
@@ -90,10 +96,10 @@ class Windowed(Words):
         return Keyed(data, jnp.maximum(a.key, b.key))
 
     def live(self, data: Array) -> Array:
-        """The inner data of all steps of the window that ends with the newest."""
+        """The inner data of all steps of the window that ends with the newest, and of what has no step."""
         keyed = self._unpacked(data[0])
         newest = jnp.max(keyed.key, initial=np.uint32(0))
-        alive = (keyed.key > 0) & (keyed.key + np.uint32(self.size) > newest)
+        alive = (keyed.key == 0) | (keyed.key + np.uint32(self.size) > newest)
         kept = jnp.where(spread_over(alive, keyed.data), keyed.data, keyed.data.dtype.type(0))
         return merge_all(self.inner.merge, jnp.moveaxis(kept, 1, 0))
 

@@ -1,23 +1,26 @@
 """What wrappers have in common: metrics of metrics, over statistics whose observations they change."""
 
 import dataclasses
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from streammetrics import _checks
 from streammetrics._metric import Metric, frozen, leaves, thawed, view
 from streammetrics._reduction import Adds, Observation, broadcast
 from streammetrics._spec import spec
-from streammetrics._statistic import AnyStatistic, Joint, Statistic
+from streammetrics._statistic import AnyStatistic, Joint, Statistic, accumulators_of
 from streammetrics.accumulators import Accumulator, Count
 from streammetrics.accumulators._base import merge_all
 
 Counted = dict[str, Array]
+SIZE_LIMIT = 2**30  # bytes of a state
 ORDER = "Windowed or Decayed, Bootstrapped, Sliced, PerOutput"
 
 
@@ -168,6 +171,24 @@ class Wrapper(Metric):
         """What was counted, by the statistics of the single metric inside where it has several."""
         inner = self.inner.statistic
         return {m: counts[self.over(m)] for m in inner.members} if isinstance(inner, Joint) else counts
+
+
+def check_size(owner: Wrapper, number: int, parts: str) -> None:
+    """A state that would fill the memory is refused before it does."""
+    size = sum(
+        each.limbs * math.prod(each.shape) * np.dtype(each.dtype).itemsize
+        for each in accumulators_of(owner.statistic).values()
+    )
+    if size > SIZE_LIMIT:
+        raise ValueError(
+            f"{type(owner).__name__}: a state of {number:,} {parts} would take {size / SIZE_LIMIT:.1f} GiB, but at "
+            f"most 1 GiB is allowed; declare fewer {parts}, or fewer bins="
+        )
+
+
+def widened(integers: Array) -> Array:
+    """Integers or bool as integers of 32 bits or more, in which every slice and step has a number."""
+    return integers.astype(jnp.int32) if integers.dtype.itemsize < 4 else integers
 
 
 def added_up(accumulators: Mapping[str, Any], data: Counted, seen: Array) -> tuple[Counted, Array]:

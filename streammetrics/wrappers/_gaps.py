@@ -1,5 +1,6 @@
 """How far slices are apart: `Gap`, `contrast`, and the gaps that go by the names of fairness."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ from jax import Array
 
 from streammetrics._metric import Metric
 from streammetrics._spec import spec
-from streammetrics._state import State
+from streammetrics._state import State, part
 from streammetrics._tasks import Binary
 from streammetrics.metrics import PredictedPositiveRate, Recall
 from streammetrics.wrappers._base import Wrapper
@@ -97,8 +98,9 @@ def contrast(
 ) -> Any:
     """The differences and ratios of every slice to the whole, or to a baseline: a slice by its label.
 
-    With several columns a baseline is a label of each. A `Sliced` collection gives a dict. Ratios by 0 are NaN. Raises
-    `TypeError` for what is no `Sliced` metric, `ValueError` for a label that is none, and as `compute` and `total` do.
+    With several columns a baseline is a label of each. A `Sliced` collection gives a dict. Ratios by 0 are NaN. The
+    state may be one of a collection that counts the metric's statistic, too. Raises `TypeError` for what is no `Sliced`
+    metric, `ValueError` for a label that is none, and as `compute` and `total` do.
 
     >>> import streammetrics as sm
     >>> metric = sm.Sliced(sm.Mean("loss"), slices={"country": ("de", "fr")})
@@ -108,10 +110,12 @@ def contrast(
     """
     if not isinstance(metric, Sliced):
         raise TypeError(f"contrast: got {metric!r}, but a Sliced metric is due")
+    state = part(state, metric.statistic)
     values = metric.compute(state, on_invalid)
     whole = None
     if baseline is None:
-        whole = metric.metric.compute(total(state, on_invalid=on_invalid), on_invalid)
+        joined = functools.reduce(lambda each, name: total(each, name, on_invalid), metric.labels, state)
+        whole = metric.metric.compute(joined, on_invalid)
     place = None if baseline is None else metric.place("contrast", baseline)
     return _contrasts(metric, values, whole, place)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from streammetrics import _checks
@@ -16,12 +15,10 @@ from streammetrics._jax import float_dtype
 from streammetrics._metric import Metric, leaves
 from streammetrics._reduction import Adds, Observation, sliced, with_axis
 from streammetrics._spec import spec
-from streammetrics._statistic import ABSENT, Statistic, accumulators_of
+from streammetrics._statistic import ABSENT, Statistic
 from streammetrics._wide import Wide
-from streammetrics.wrappers._base import Counted, Wrapped, Wrapper, added_up, along
+from streammetrics.wrappers._base import Counted, Wrapped, Wrapper, added_up, along, check_size
 from streammetrics.wrappers._columns import Column, Ids, column_of
-
-SIZE_LIMIT = 2**30  # bytes of a state
 
 
 @spec
@@ -96,8 +93,9 @@ class Sliced(Wrapper):
     `by` names an entry of `num_slices` ids from 0; or `slices` maps each of several entries to its slices, and every
     combination is a slice: names (the entry holds their places, or in numpy the names themselves), integers (it holds
     these), or floats, which are edges that cut numbers (a slice holds its lower edge, the last one its upper edge
-    too). −1 is in no slice: such examples are absent. What is not known otherwise cannot be counted, or with
-    `other=True` has a last slice "other". An entry has one value per example, or per leading index.
+    too; integers are compared as they are, floats in float32). An id, place or integer of −1 that is not declared is
+    in no slice: such examples are absent. What is not known otherwise cannot be counted, or with `other=True` has a
+    last slice "other". An entry has one value per example, or per leading index.
 
     A count is added in its slice at once, so that time does not grow with the slices; the state does. Examples that
     cannot be counted spoil their slice alone, those of unknown slices all. `min_examples` hides slices with fewer
@@ -133,16 +131,7 @@ class Sliced(Wrapper):
         names = [column.name for column in (*self.columns, *_columns(self.metric))]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"Sliced: slices by {twice[0]!r} twice")
-        size = sum(
-            each.limbs * math.prod(each.shape) * np.dtype(each.dtype).itemsize
-            for each in accumulators_of(self.statistic).values()
-        )
-        if size > SIZE_LIMIT:
-            slices = math.prod(column.size for column in self.columns)
-            raise ValueError(
-                f"Sliced: a state of {slices:,} slices would take {size / SIZE_LIMIT:.1f} GiB, but at most 1 GiB is "
-                "allowed; declare fewer slices, or fewer bins="
-            )
+        check_size(self, math.prod(column.size for column in self.columns), "slices")
 
     @functools.cached_property
     def columns(self) -> tuple[Column, ...]:

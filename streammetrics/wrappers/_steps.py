@@ -18,10 +18,10 @@ from streammetrics._statistic import OWN, Statistic, accumulators_of, seen_shape
 from streammetrics._wide import Wide
 from streammetrics.accumulators import CoMoments, Count, Moments, Sum
 from streammetrics.accumulators._keyed import Keyed, decay
-from streammetrics.wrappers._base import Counted, Wrapped, Wrapper
+from streammetrics.wrappers._base import Counted, Wrapped, Wrapper, check_size, widened
 
-NEGATIVE = "negative step"
 LAST = 2**31 - 2
+NEGATIVE, TOO_GREAT = "negative step", f"step above {LAST:,}"
 
 
 @spec
@@ -40,28 +40,30 @@ class Stepped(Wrapped):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        return (NEGATIVE, *self.inner.reasons)
+        return (NEGATIVE, TOO_GREAT, *self.inner.reasons)
 
     def observe(self, **batch: Array) -> tuple[Adds, Mapping[str, Array]]:
-        step = batch[self.step]
-        if not jnp.issubdtype(step.dtype, jnp.integer):
-            _checks.refuse(TypeError, f"{self.step} has dtype {step.dtype}, but steps are integers")
+        if not jnp.issubdtype(batch[self.step].dtype, jnp.integer):
+            _checks.refuse(TypeError, f"{self.step} has dtype {batch[self.step].dtype}, but steps are integers")
         adds, faults = super().observe(**batch)
-        step = self.of_examples(self.step, step, batch) if step.ndim else step
-        return adds, {NEGATIVE: step < 0, **faults}
+        step = self._steps(batch)
+        return adds, {NEGATIVE: step < 0, TOO_GREAT: step > LAST, **faults}
 
     def keys(self, observation: Observation, batch: Mapping[str, Array]) -> Array:
-        """The key of each example, or of the batch: 0 where there is none; what has no step goes with the first."""
-        step = jnp.clip(batch[self.step], 0, LAST).astype(jnp.uint32) + np.uint32(1)
-        weight, examples = observation.weight, observation.examples
-        if not step.ndim:
-            present = jnp.any(weight.astype(bool)) if weight is not None else jnp.bool_(math.prod(examples) > 0)
-            return jnp.where(present, step, np.uint32(0))
-        step = self.of_examples(self.step, step, batch)
+        """The key of each example, or of the batch: 0 where there is none, or no step that can be."""
+        step, weight, examples = self._steps(batch), observation.weight, observation.examples
+        known = (step >= 0) & (step <= LAST)
         if weight is None:
-            return step
-        present = jnp.any(weight.astype(bool), tuple(range(len(examples), weight.ndim)))
-        return jnp.where(present, step, np.uint32(0))
+            known &= math.prod(examples) > 0
+        else:
+            within = tuple(range(len(examples) if step.ndim else 0, weight.ndim))
+            known &= jnp.any(weight.astype(bool), within)
+        return jnp.where(known, step.astype(jnp.uint32) + np.uint32(1), np.uint32(0))
+
+    def _steps(self, batch: Mapping[str, Array]) -> Array:
+        """The step of the batch, or of each example."""
+        step = widened(batch[self.step])
+        return self.of_examples(self.step, step, batch) if step.ndim else step
 
 
 @spec
@@ -73,7 +75,7 @@ class Windows(Stepped):
     @property
     def accumulators(self) -> dict[str, Any]:
         counted = {**self.inner.accumulators, OWN: Count((math.prod(seen_shape(self)),))}
-        return {name: accumulators.Windowed(each, self.size) for name, each in counted.items()}
+        return {name: accumulators.Windowed(each, self.size, name == OWN) for name, each in counted.items()}
 
     def arranged(self, observation: Observation, **batch: Array) -> Observation:
         arranged, keys = super().arranged(observation, **batch), self.keys(observation, batch)
@@ -87,16 +89,17 @@ class Windows(Stepped):
         keys = self.keys(observation, batch)
         if not keys.ndim:
             return {name: Keyed(each, keys) for name, each in data.items()}
-        slots = self._newest(keys)[0]
+        newest = self._newest(keys)[0]
         # Replicates lead the slots where they are.
         resampled = 0 if observation.bits is None else 1
         placed = {}
         for name, each in data.items():
-            if name == OWN:
-                each = each.reshape(2, self.size + 1, -1)[:, :-1]
-            elif name not in observation.once:
+            if name == OWN:  # what was seen without a step is at the last place, as all that is of no slice
+                placed[name] = Keyed(each.reshape(2, self.size + 1, -1), newest)
+                continue
+            if name not in observation.once:
                 each = jnp.moveaxis(each, 1 + resampled, 1)
-            placed[name] = Keyed(each, slots)
+            placed[name] = Keyed(each, newest[:-1])
         return placed
 
     def total(self, data: Counted, seen: Array) -> tuple[Statistic, Counted, Array]:
@@ -104,11 +107,10 @@ class Windows(Stepped):
         return self.inner, {name: known[name].live(data[name]) for name in self.inner.accumulators}, seen
 
     def _newest(self, keys: Array) -> tuple[Array, Array, Array]:
-        """The newest key of each slot, which examples are of these steps, and the slot of each."""
+        """The newest key of each slot and of what has none, which examples are of these, and the slot of each."""
         slot = jnp.where(keys > 0, (keys - 1) % np.uint32(self.size), np.uint32(self.size)).astype(jnp.int32)
-        newest = jnp.zeros((self.size,), jnp.uint32).at[slot.reshape(-1)].max(keys.reshape(-1), mode="drop")
-        live = (keys > 0) & (newest.at[slot].get(mode="fill", fill_value=0) == keys)
-        return newest, live, slot
+        newest = jnp.zeros((self.size + 1,), jnp.uint32).at[slot.reshape(-1)].max(keys.reshape(-1))
+        return newest, newest[slot] == keys, slot
 
 
 def masked_by_examples(weight: Array | None, live: Array) -> Array | None:
@@ -152,10 +154,11 @@ class Windowed(Wrapper):
     """The value of the examples of the last `size` steps, by an entry `step`.
 
     The window ends with the newest step, wherever it was counted: steps may come in any order, on any device, split
-    and merged in any way. `step` is one integer of 0 or more for the batch, or one per example or leading index, such
-    as a bucket of time. An update of one step writes one slot, so that with a donated state its time does not depend
-    on `size`; one step per example costs as much as a merge of the whole window. Examples that could not be counted
-    are forgotten with their step. It takes `size` times the memory of the metric.
+    and merged in any way. `step` is one integer from 0 to 2^31 − 2 for the batch, or one per example or leading index,
+    such as a bucket of time. An update of one step writes one slot, so that with a donated state its time does not
+    depend on `size`; one step per example costs as much as a merge of the whole window. Examples that could not be
+    counted are forgotten with their step; those of a step below 0 or above 2^31 − 2 never are. It takes `size` times
+    the memory of the metric, of which at most 1 GiB is allowed.
 
     >>> import streammetrics as sm
     >>> metric = Windowed(sm.Mean("loss"), 2)
@@ -174,6 +177,7 @@ class Windowed(Wrapper):
     def __post_init__(self) -> None:
         if self.size < 1:
             raise ValueError(f"Windowed: size is {self.size}, but must be a number of steps above 0")
+        check_size(self, self.size, "steps")
 
     def over(self, statistic: Statistic) -> Statistic:
         return Windows(statistic, self.step, self.size)
@@ -187,9 +191,10 @@ class Decayed(Wrapper):
     """The value of all examples, whose weights halve with every `half_life` steps, by an entry `step`.
 
     Weights are as of the newest step, wherever it was counted: any order, split and merge gives the same to 1e-6.
-    `step` is one integer of 0 or more for the batch, or one per example or leading index. Counts become sums, so that
-    fractional weights are taken and values that are counts are floats. Raises `TypeError` for what does not decay:
-    extrema, exact sums, distinct values.
+    `step` is one integer from 0 to 2^31 − 2 for the batch, or one per example or leading index. Counts become sums, as
+    with `weighted=True`: fractional weights are taken, values that are counts are floats, and the number of examples
+    (`Examples`, `min_examples`) is that of rows of positive weight, as decayed, whatever their weights. Raises
+    `TypeError` for what does not decay: extrema, exact sums, distinct values.
 
     >>> import streammetrics as sm
     >>> metric = Decayed(sm.Mean("loss"), half_life=1.0)

@@ -20,9 +20,10 @@ def total(state: State, over: str | None = None, on_invalid: str = "raise") -> S
     """The state of the metric inside: over all slices, all outputs, a window, or of a bootstrap without resampling.
 
     It is the merge of the slices' states. `over` names one column of several, over which slices are joined; without
-    it the outermost wrapper is dropped, all its columns. Examples of unknown slices are in no slice, hence not in the
-    total: `ValueError` then, or with `on_invalid="ignore"` the others. Raises `TypeError` for states of what is no
-    wrapper, and of decayed ones, whose counts are none any more.
+    it the outermost wrapper is dropped, all its columns (and those of slices right inside of it: they are counted
+    alike, so that a state does not tell them apart). Examples of unknown slices or steps are in none, hence not in
+    the total: `ValueError` then, or with `on_invalid="ignore"` the others. Raises `TypeError` for states of what is
+    no wrapper, and of decayed ones, whose counts are none any more.
 
     >>> import streammetrics as sm
     >>> metric = sm.Sliced(sm.Mean("loss"), slices={"country": ("de", "fr"), "year": (2025, 2026)})
@@ -39,7 +40,7 @@ def total(state: State, over: str | None = None, on_invalid: str = "raise") -> S
         lost = sum(_counted(state)) - sum(_counted(inner))
         if lost:
             raise ValueError(
-                f"total: {lost:,} examples are of unknown slices, so that the total lacks them; "
+                f"total: {lost:,} examples are of unknown slices or steps, so that the total lacks them; "
                 "total(state, on_invalid='ignore') is of the others"
             )
     return inner
