@@ -321,7 +321,7 @@ def test_measure_first_in_a_chain_sees_gradients_and_last_the_updates(looped: bo
     _, due = run(OPTIMISER, looped)
     (first, *_, last), updates = run(optax.chain(measure(NORMS), OPTIMISER, measure(NORMS)), looped)
     # Measuring returns the very updates; but XLA may round an optimiser otherwise where more is compiled with it.
-    chex.assert_trees_all_close(updates, due, rtol=1e-6)
+    chex.assert_trees_all_close(updates, due, rtol=1e-5)
     assert_norms(first, GRADIENTS)
     assert_norms(last, due)
 
