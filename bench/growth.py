@@ -23,8 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torchmetrics.classification as torchclasses  # pyright: ignore[reportMissingImports]
-from growth_shared import CLASSES, TASK, at, grown, human, logits, of_torch, pair, size_of, torch_update
-from measuring import Options, Row, Run, donated, interleaved, ratio, same, update
+from growth_shared import CLASSES, TASK, grown, human, logits, of_torch, pair, torch_update
+from measuring import Options, Row, Run, at, donated, interleaved, ratio, same, size_of, update
 from torchmetrics import MetricCollection  # pyright: ignore[reportMissingImports]
 
 import streammetrics as sm

@@ -15,8 +15,8 @@ import keras  # pyright: ignore[reportMissingImports]
 import metrax  # pyright: ignore[reportMissingImports]
 import numpy as np
 import torchmetrics.classification as torchclasses  # pyright: ignore[reportMissingImports]
-from growth_shared import AUROC, at, binary, grown, human, pair, tensor
-from measuring import Options, Row, Run, amount, same, update
+from growth_shared import AUROC, binary, grown, human, pair, tensor
+from measuring import Options, Row, Run, amount, at, same, update
 
 ROWS = (1000, 10_000, 100_000, 1_000_000, 10_000_000)
 AUROC_TOLERANCE = 1e-3

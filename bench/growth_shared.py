@@ -1,6 +1,5 @@
 """What the parts of growth share: their data, and how torchmetrics is used."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,10 +36,6 @@ def logits(rows: int) -> dict[str, Any]:
     return {"predictions": jnp.asarray(scores, jnp.float32), "targets": jnp.asarray(targets)}
 
 
-def size_of(batch: Mapping[str, Any]) -> str:
-    return " × ".join(f"{size:,}" for size in batch["predictions"].shape)
-
-
 def tensor(array: Any) -> Any:
     """The same numbers as torch's; whole ones as int64, as it wants them."""
     array = np.array(array)
@@ -73,11 +68,6 @@ def pair(
     """
     times = interleaved({"ours": ours, "theirs": theirs}, options, least=3)
     return ratio(work, times["ours"], against, times["theirs"], target, note)
-
-
-def at(size: int, row: Row) -> Row:
-    """The row with where it stands in a picture of growth."""
-    return dataclasses.replace(row, at=size)
 
 
 def human(size: float) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import jax.numpy as jnp
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
-from growth_shared import TASK, at, grown, logits, of_torch, pair, size_of, torch_update
-from measuring import Options, Row, interleaved, ratio, same, update
+from growth_shared import TASK, grown, logits, of_torch, pair, torch_update
+from measuring import Options, Row, at, interleaved, ratio, same, size_of, update
 from torchmetrics.wrappers import BootStrapper  # pyright: ignore[reportMissingImports]
 
 import streammetrics as sm

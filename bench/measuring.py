@@ -111,6 +111,16 @@ def amount(work: str, values: Any, unit: str, target: float | None = None, note:
     return Row(work, "", low, median, high, unit, target, note=note)
 
 
+def at(size: float, row: Row) -> Row:
+    """The row with where it stands in a picture of growth."""
+    return dataclasses.replace(row, at=size)
+
+
+def size_of(batch: Mapping[str, Any]) -> str:
+    """The size of a batch's predictions, to be read."""
+    return " × ".join(f"{size:,}" for size in batch["predictions"].shape)
+
+
 def same(ours: Any, theirs: Any, rtol: float = 1e-6, atol: float = 0.0, who: str = "") -> None:
     """Both sides must have counted the same before they are timed."""
     np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=rtol, atol=atol, err_msg=who)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from clu import metrics as clu  # pyright: ignore[reportMissingImports]
 from jax.sharding import NamedSharding, PartitionSpec
-from measuring import Options, Row, Run, amount, interleaved, ratio, same
+from measuring import Options, Row, Run, amount, at, interleaved, ratio, same, size_of
 
 import streammetrics as sm
 
@@ -121,11 +121,6 @@ def copied(state: Any) -> Any:
     return jax.tree.map(jnp.copy, state)
 
 
-def at(number: int, row: Row) -> Row:
-    """The row with where it stands in a picture of growth."""
-    return dataclasses.replace(row, at=number)
-
-
 def collectives(program: str) -> int:
     return len(COLLECTIVE.findall(program))
 
@@ -147,10 +142,6 @@ def made(rows: int) -> dict[str, Any]:
         "loss": jnp.asarray(rng.exponential(size=rows), jnp.float32),
         "norm": jnp.asarray(rng.exponential(size=rows), jnp.float32),
     }
-
-
-def size_of(batch: dict[str, Any]) -> str:
-    return " × ".join(f"{size:,}" for size in batch["predictions"].shape)
 
 
 if __name__ == "__main__":

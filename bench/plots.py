@@ -8,12 +8,19 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from measuring import Row
-from report import PEERS, Rows
+from report import Rows
 
 OURS, OTHER = "#0072B2", "#777777"
 # Colours that every eye tells apart, and markers for those who see none.
-COLOURS = ("#E69F00", "#D55E00", "#CC79A7", "#009E73", "#56B4E9", "#000000", "#8C564B")
-LOOKS = {name.removeprefix("google-"): look for name, look in zip(PEERS, zip(COLOURS, "osD^vPX", strict=True), strict=True)}
+LOOKS = {
+    "clu": ("#E69F00", "o"),
+    "metrax": ("#D55E00", "s"),
+    "nnx": ("#CC79A7", "D"),
+    "keras": ("#009E73", "^"),
+    "torchmetrics": ("#56B4E9", "v"),
+    "torcheval": ("#000000", "P"),
+    "scikit-learn": ("#8C564B", "X"),
+}
 COMPARED = ("updates", "ranking", "readout")
 """The parts that stand in the summary."""
 GROWTHS = (

@@ -28,7 +28,9 @@ PARTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="only see that everything runs and agrees; write nothing")
-    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"some of {', '.join(PARTS)}; write nothing")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}; write nothing"
+    )
     parser.add_argument("--seconds", type=float, default=6.0, help="for each comparison (default: 6)")
     given = parser.parse_args()
     setting = report.setting()
