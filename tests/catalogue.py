@@ -220,7 +220,7 @@ COUNTED = [
             accuracy=sm.Accuracy(THREE),
             inner=sm.Collection({"recall c1": sm.Recall(THREE, class_id=1), "largest": sm.Maximum("loss")}),
             sliced=sm.Sliced(sm.Recall(THREE), "group", 2),
-            latest=sm.Windowed(sm.Collection(recall=sm.Recall(THREE), loss=sm.Mean("loss")), 3),
+            latest=sm.Windowed(sm.Mean("loss"), 3),
         ),
         beside(lambda rng: {**values("loss")(rng), **multiclass(THREE)(rng)}, group=ids(0, 2), step=ids(0, 6)),
     ),
