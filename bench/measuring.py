@@ -26,7 +26,7 @@ class Options:
 
     quick: bool = False
     """Little data and few repetitions: only to see that everything runs and agrees."""
-    seconds: float = 6.0
+    seconds: float = 3.0
     """For the repetitions of one comparison, where these do not need more to be any."""
 
     def size(self, full: int, quick: int) -> int:

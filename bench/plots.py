@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from measuring import Row
 from report import Rows
 
@@ -76,8 +77,8 @@ def growth(rows: Iterable[Row]) -> Figure:
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     rows = [row for row in rows if row.at is not None and row.ours is not None]
     for panel, (work, what, title) in zip(figure.subplots(2, 3).flat, GROWTHS, strict=True):
+        panel.set(title=title, xlabel=what, ylabel="µs", xscale="log", yscale="log")
         grown(panel, [row for row in rows if re.match(work, row.work)])
-        panel.set(title=title, xlabel=what, ylabel="ms", xscale="log", yscale="log")
         panel.grid(alpha=0.3)
     return figure
 
@@ -87,10 +88,23 @@ def grown(panel: Axes, rows: list[Row]) -> None:
     sides: dict[str, dict[float, float]] = defaultdict(dict)
     for row in rows:
         assert row.at is not None
-        sides["streammetrics"][row.at] = (row.ours or 0) / 1e3
+        sides["streammetrics"][row.at] = row.ours or 0
         if not row.against.startswith("ours"):
-            sides[row.against][row.at] = (row.theirs or 0) / 1e3
+            sides[row.against][row.at] = row.theirs or 0
     for side, points in sides.items():
         colour, marker = (OURS, "o") if side == "streammetrics" else LOOKS.get(side.split(" (")[0], (OTHER, "."))
         panel.plot(*zip(*sorted(points.items()), strict=True), f"{marker}-", color=colour, label=side)
+    sizes = sorted({size for points in sides.values() for size in points})
+    panel.set_xticks(sizes, [short(size) for size in sizes])
+    panel.xaxis.minorticks_off()
+    panel.yaxis.set_major_formatter(LogFormatter())
+    panel.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.2, 0.5)))
     panel.legend(fontsize="small")
+
+
+def short(number: float) -> str:
+    """A round number in few characters."""
+    for size, sign in ((1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:g}{sign}"
+    return f"{number:g}"

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}; write nothing"
     )
-    parser.add_argument("--seconds", type=float, default=6.0, help="for each comparison (default: 6)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each comparison (default: 3)")
     given = parser.parse_args()
     setting = report.setting()
     print(report.told(setting))
