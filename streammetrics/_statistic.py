@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from streammetrics._reduction import Add as Add  # an author's word
 from streammetrics._reduction import Adds, Observation
 from streammetrics._spec import spec
@@ -20,6 +22,8 @@ WHOLE_REASONS = ("fractional weight (needs weighted=True)", "weight above 65,535
 
 DEPENDENT, FAULTS = 1, 2
 """Of what is counted of examples seen: the columns of those that are not independent, and of the first fault."""
+SIZE_LIMIT = 2**30
+"""The most bytes of a state."""
 OWN = "seen_of_steps"
 """The accumulator of a statistic that does not share its counts of examples."""
 
@@ -178,3 +182,16 @@ def accumulators_of(statistic: AnyStatistic) -> dict[str, Accumulator]:
 def seen_of(statistic: AnyStatistic) -> Count:
     """The one accumulator of examples and invalid examples that all members share; never empty."""
     return Count((max(1, *(place.seen.stop for place in layout(statistic).values())),))
+
+
+def check_size(owner: Any, statistic: AnyStatistic, what: str, remedy: str) -> None:
+    """A state that would fill the memory is refused before it does."""
+    size = sum(
+        each.limbs * math.prod(each.shape) * np.dtype(each.dtype).itemsize
+        for each in accumulators_of(statistic).values()
+    )
+    if size > SIZE_LIMIT:
+        raise ValueError(
+            f"{type(owner).__name__}: {what} would take {size / SIZE_LIMIT:.1f} GiB, but at most 1 GiB is allowed; "
+            f"{remedy}"
+        )

@@ -293,11 +293,11 @@ SPECIFICATIONS: list[tuple[Any, type[Exception], str]] = [
     (lambda: sm.ROC(SCORES, score_range=(0, 1, 2)), ValueError,  # pyright: ignore[reportArgumentType]  # what is tested
      "ROC: score_range is (0.0, 1.0, 2.0), but must be (low, high), finite, low < high"),
     (lambda: sm.AUROC(sm.Multiclass(50_000, "logits")), ValueError,
-     "AUROC: the state would have 3.1 GiB, but at most 1 is allowed; fewer bins (bins=4096) or "
-     "classes are due"),
+     "AUROC: the state would take 3.1 GiB, but at most 1 GiB is allowed; declare fewer bins (bins=4096) or "
+     "classes"),
     (lambda: sm.OneVsOneAUROC(sm.Multiclass(300, "logits")), ValueError,
-     "OneVsOneAUROC: the state would have 2.7 GiB, but at most 1 is allowed; fewer bins (bins=4096) or "
-     "classes are due"),
+     "OneVsOneAUROC: the state would take 2.7 GiB, but at most 1 GiB is allowed; declare fewer bins (bins=4096) or "
+     "classes"),
     (lambda: sm.OneVsOneAUROC(BINARY), TypeError,
      "OneVsOneAUROC: task is Binary(inputs='logits'), but must be Multiclass; the others have no pairs of classes"),
     (lambda: sm.OneVsOneAUROC(THREE, average="micro"), ValueError,

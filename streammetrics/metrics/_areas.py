@@ -23,7 +23,7 @@ from streammetrics.metrics._histograms import (
     ratio,
     unit_of,
 )
-from streammetrics.statistics._histograms import check_size
+from streammetrics.statistics._histograms import check_bins_size
 
 LEAST_RATE = 1e-12
 """What a false positive rate is bounded by is no less: float32 has room for what is made of it."""
@@ -280,7 +280,7 @@ class OneVsOneAUROC(Binned):
     def __post_init__(self) -> None:
         _checks.kind_of_task(self, Multiclass, "the others have no pairs of classes")
         _checks.choice(self, "average", ("macro", "weighted"), "macro")
-        check_size(self, self.statistic)
+        check_bins_size(self)
 
     @property
     def statistic(self) -> statistics.PairScoreCounts:

@@ -17,7 +17,7 @@ from streammetrics._tasks import Binary, Multiclass, Multilabel, check_task, ran
 from streammetrics.metrics._averages import divided, picked
 from streammetrics.metrics._histograms import ratio
 from streammetrics.statistics._calibration import BINNINGS, POINT, check_bin_count
-from streammetrics.statistics._histograms import check_size
+from streammetrics.statistics._histograms import check_bins_size
 
 
 class Bins(NamedTuple):
@@ -70,7 +70,7 @@ class OfConfidences(Calibration):
 
     def __post_init__(self) -> None:
         _checks.choice(self, "binning", BINNINGS)
-        check_size(self, self.statistic)
+        check_bins_size(self)
 
     @property
     def statistic(self) -> statistics.CalibrationCounts:
@@ -178,7 +178,7 @@ class OfClassConfidences(Calibration):
 
     def __post_init__(self) -> None:
         _checks.choice(self, "average", (None, "micro"))
-        check_size(self, self.statistic)
+        check_bins_size(self)
 
     @property
     def statistic(self) -> statistics.CalibrationCounts:

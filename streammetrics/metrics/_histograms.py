@@ -15,7 +15,7 @@ from streammetrics._metric import Metric
 from streammetrics._spec import spec
 from streammetrics._tasks import Binary, check_task, ranked
 from streammetrics.metrics._averages import AVERAGES, DEFAULT, Events, divided, picked, total
-from streammetrics.statistics._histograms import check_bins, check_size
+from streammetrics.statistics._histograms import check_bins, check_bins_size
 
 
 class Estimate(NamedTuple):
@@ -148,7 +148,7 @@ class OfScores(Binned):
     class_id: int | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        check_size(self, self.statistic)
+        check_bins_size(self)
 
     @property
     def statistic(self) -> statistics.ScoreCounts:

@@ -11,13 +11,11 @@ from streammetrics import _checks
 from streammetrics._layouts import EXACT, FEWEST, MOST, TINY, Layout, layout_of
 from streammetrics._rows import greatest, total, widened
 from streammetrics._spec import spec
-from streammetrics._statistic import Add
+from streammetrics._statistic import Add, check_size
 from streammetrics._tasks import NAN, Multiclass, Read
 from streammetrics.accumulators import Accumulator, Maximum, Minimum
 from streammetrics.statistics._classes import in_table, table
 from streammetrics.statistics._predictions import Predictions
-
-BYTES_LIMIT = 2**30
 
 
 @spec
@@ -118,14 +116,9 @@ def check_bins(owner: Any) -> None:
         raise ValueError(f"{name}: score_range is {score_range}, but must be (low, high), finite, low < high")
 
 
-def check_size(owner: Any, statistic: Any) -> None:
-    """A state that would fill the memory is refused before it does."""
-    size = sum(4 * each.limbs * math.prod(each.shape) for each in statistic.accumulators.values())
-    if size > BYTES_LIMIT:
-        raise ValueError(
-            f"{type(owner).__name__}: the state would have {size / 2**30:.1f} GiB, but at most 1 is allowed; fewer "
-            f"bins (bins={owner.bins!r}) or classes are due"
-        )
+def check_bins_size(owner: Any) -> None:
+    """Histograms that would fill the memory are refused before they do."""
+    check_size(owner, owner.statistic, "the state", f"declare fewer bins (bins={owner.bins!r}) or classes")
 
 
 def check_exact(owner: Any, predictions: Array) -> None:

@@ -1,26 +1,23 @@
 """What wrappers have in common: metrics of metrics, over statistics whose observations they change."""
 
 import dataclasses
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from streammetrics import _checks
 from streammetrics._metric import Metric, frozen, leaves, thawed, view
 from streammetrics._reduction import Adds, Observation, broadcast
 from streammetrics._spec import spec
-from streammetrics._statistic import AnyStatistic, Joint, Statistic, accumulators_of
+from streammetrics._statistic import AnyStatistic, Joint, Statistic, check_size
 from streammetrics.accumulators import Accumulator, Count
 from streammetrics.accumulators._base import merge_all
 
 Counted = dict[str, Array]
-SIZE_LIMIT = 2**30  # bytes of a state
 ORDER = "Windowed or Decayed, Bootstrapped, Sliced, PerOutput"
 
 
@@ -173,17 +170,10 @@ class Wrapper(Metric):
         return {m: counts[self.over(m)] for m in inner.members} if isinstance(inner, Joint) else counts
 
 
-def check_size(owner: Wrapper, number: int, parts: str) -> None:
-    """A state that would fill the memory is refused before it does."""
-    size = sum(
-        each.limbs * math.prod(each.shape) * np.dtype(each.dtype).itemsize
-        for each in accumulators_of(owner.statistic).values()
-    )
-    if size > SIZE_LIMIT:
-        raise ValueError(
-            f"{type(owner).__name__}: a state of {number:,} {parts} would take {size / SIZE_LIMIT:.1f} GiB, but at "
-            f"most 1 GiB is allowed; declare fewer {parts}, or fewer bins="
-        )
+def check_parts_size(owner: Wrapper, number: int, parts: str) -> None:
+    """So many parts that would fill the memory are refused before they do."""
+    what, remedy = f"a state of {number:,} {parts}", f"declare fewer {parts}, or fewer bins="
+    check_size(owner, owner.statistic, what, remedy)
 
 
 def widened(integers: Array) -> Array:

@@ -20,7 +20,7 @@ from streammetrics._statistic import Statistic, members
 from streammetrics._wide import Wide
 from streammetrics.accumulators import Count
 from streammetrics.statistics import DistinctHashes, Extrema
-from streammetrics.wrappers._base import Counted, Wrapped, Wrapper, along, check_size
+from streammetrics.wrappers._base import Counted, Wrapped, Wrapper, along, check_parts_size
 
 WORD = 32
 PERCENTILE_REPLICATES = 400
@@ -169,7 +169,7 @@ class Bootstrapped(Wrapper):
             )
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"Bootstrapped: seed is {self.seed}, but must be from 0 to 2^32 − 1")
-        check_size(self, self.replicates, "replicates")
+        check_parts_size(self, self.replicates, "replicates")
         for _, leaf in leaves(self.metric):
             if any(isinstance(_innermost(member), Extrema | DistinctHashes) for member in members(leaf.statistic)):
                 raise TypeError(

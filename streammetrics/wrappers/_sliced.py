@@ -17,7 +17,7 @@ from streammetrics._reduction import Adds, Observation, sliced, with_axis
 from streammetrics._spec import spec
 from streammetrics._statistic import ABSENT, Statistic
 from streammetrics._wide import Wide
-from streammetrics.wrappers._base import Counted, Wrapped, Wrapper, added_up, along, check_size
+from streammetrics.wrappers._base import Counted, Wrapped, Wrapper, added_up, along, check_parts_size
 from streammetrics.wrappers._columns import Column, Ids, column_of
 
 
@@ -131,7 +131,7 @@ class Sliced(Wrapper):
         names = [column.name for column in (*self.columns, *_columns(self.metric))]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"Sliced: slices by {twice[0]!r} twice")
-        check_size(self, math.prod(column.size for column in self.columns), "slices")
+        check_parts_size(self, math.prod(column.size for column in self.columns), "slices")
 
     @functools.cached_property
     def columns(self) -> tuple[Column, ...]:

@@ -18,7 +18,7 @@ from streammetrics._statistic import OWN, Statistic, accumulators_of, seen_shape
 from streammetrics._wide import Wide
 from streammetrics.accumulators import CoMoments, Count, Moments, Sum
 from streammetrics.accumulators._keyed import Keyed, decay
-from streammetrics.wrappers._base import Counted, Wrapped, Wrapper, check_size, widened
+from streammetrics.wrappers._base import Counted, Wrapped, Wrapper, check_parts_size, widened
 
 LAST = 2**31 - 2
 NEGATIVE, TOO_GREAT = "negative step", f"step above {LAST:,}"
@@ -177,7 +177,7 @@ class Windowed(Wrapper):
     def __post_init__(self) -> None:
         if self.size < 1:
             raise ValueError(f"Windowed: size is {self.size}, but must be a number of steps above 0")
-        check_size(self, self.size, "steps")
+        check_parts_size(self, self.size, "steps")
 
     def over(self, statistic: Statistic) -> Statistic:
         return Windows(statistic, self.step, self.size)
