@@ -37,6 +37,7 @@ def spec(cls: type[T]) -> type[T]:
         for base in reversed(type(self).__mro__):  # the checks of base classes hold for their subclasses
             if "_spec_check" in base.__dict__:
                 base.__dict__["_spec_check"](self)
+        object.__setattr__(self, "_made", True)
 
     methods = {
         "__post_init__": __post_init__,
@@ -44,14 +45,18 @@ def spec(cls: type[T]) -> type[T]:
         "__eq__": _eq,
         "__hash__": _hash,
         "__reduce__": _reduce,
+        "__setattr__": _set,
+        "__delattr__": _set,
         "__spec__": True,
     }
     for name, method in methods.items():
         # What a class or its base gives of its own stays.
         if name == "__post_init__" or getattr(cls, name, None) in (getattr(object, name, None), method):
             setattr(cls, name, method)
-    if inspect.get_annotations(cls) or not dataclasses.is_dataclass(cls):  # else all is inherited, and quickly imported
-        cls = dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)
+    # Every class that `dataclass` makes takes its part of our import: it is spared where all is inherited, and so are the
+    # two methods that `frozen=True` would compile for each.
+    if inspect.get_annotations(cls) or not dataclasses.is_dataclass(cls):
+        cls = dataclasses.dataclass(repr=False, eq=False)(cls)
     return jax.tree_util.register_static(cls)
 
 
@@ -104,6 +109,13 @@ def _canonical(value: Any, annotation: str, owner: Any, name: str) -> Any:
             raise ValueError(f"{type(owner).__name__}: {name} is NaN, but must be a number")
         return value + 0.0  # -0.0 equals 0.0, so it must print alike
     raise wrong
+
+
+def _set(self: Any, name: str, *value: Any) -> None:
+    """Sets a field while the specification is made; afterwards nothing can be set or deleted."""
+    if "_made" in self.__dict__:
+        raise dataclasses.FrozenInstanceError(f"{self!r}: cannot change {name!r}: specifications are values")
+    object.__setattr__(self, name, *value)
 
 
 def _key(self: Any) -> tuple[Any, ...]:
