@@ -53,8 +53,8 @@ def spec(cls: type[T]) -> type[T]:
         # What a class or its base gives of its own stays.
         if name == "__post_init__" or getattr(cls, name, None) in (getattr(object, name, None), method):
             setattr(cls, name, method)
-    # Every class that `dataclass` makes takes its part of our import: it is spared where all is inherited, and so are the
-    # two methods that `frozen=True` would compile for each.
+    # Every class that `dataclass` makes takes its part of our import: it is spared where all is inherited, and so are
+    # the two methods that `frozen=True` would compile for each.
     if inspect.get_annotations(cls) or not dataclasses.is_dataclass(cls):
         cls = dataclasses.dataclass(repr=False, eq=False)(cls)
     return jax.tree_util.register_static(cls)
