@@ -1,5 +1,6 @@
 """Bad input is refused in one sentence that says who, what came and what was due; each is tested in full."""
 
+import dataclasses
 import re
 from typing import Any
 
@@ -428,3 +429,11 @@ def test_the_one_form_of_equal_meanings() -> None:
     assert sm.AUROC(THREE, max_fpr=1, average="macro") == sm.AUROC(THREE)
     assert sm.AUROC(SCORES, bins="float16", ties=True).statistic == sm.ROC(SCORES, bins="float16").statistic
     assert sm.BestThreshold(BINARY, by="youden", beta=2, costs=(2, 1)) == sm.BestThreshold(BINARY, by="youden")
+
+
+@pytest.mark.parametrize("spoil", [lambda x: setattr(x, "entry", "b"), lambda x: delattr(x, "entry")])
+def test_specifications_cannot_change(spoil: Any) -> None:
+    metric = sm.Mean("a")
+    with pytest.raises(dataclasses.FrozenInstanceError, match=re.escape("Mean(entry='a'): cannot change 'entry'")):
+        spoil(metric)
+    assert metric == sm.Mean("a")
