@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import jaxlib.version
 
@@ -16,25 +15,24 @@ os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
 import jax  # noqa: E402  # the flags must come first
 import pytest  # noqa: E402
 
+from tests.compiling import compilations  # noqa: E402
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", not OPTIMIZED)
 
 # An executable takes about 25 mappings of memory. Linux allows a process 65,530; with none left, compiling crashes.
 EXECUTABLES = 1000
-compiled: list[str] = []
 
 
-def listen(event: str, duration_secs: float, **kwargs: Any) -> None:
-    if event == "/jax/core/compile/backend_compile_duration":
-        compiled.append(event)
-
-
-jax.monitoring.register_event_duration_secs_listener(listen)
+@pytest.fixture(scope="session")
+def compiled() -> Iterator[list[str]]:
+    with compilations() as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)
-def room_for_executables() -> Iterator[None]:
+def room_for_executables(compiled: list[str]) -> Iterator[None]:
     """Drops what is compiled when it becomes much."""
     yield
     if len(compiled) > EXECUTABLES:

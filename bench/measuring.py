@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import streammetrics as sm
@@ -17,7 +18,6 @@ os.environ.setdefault("KERAS_BACKEND", "jax")  # Keras asks when it is imported,
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 Run = Callable[[], Any]
-Times = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +109,17 @@ def amount(work: str, values: Any, unit: str, target: float | None = None, note:
     """The row of an amount of ours: microseconds, bytes, or a number of things."""
     low, median, high = (float(value) for value in np.percentile(values, (25, 50, 75)))
     return Row(work, "", low, median, high, unit, target, note=note)
+
+
+def made(rows: int, classes: int) -> dict[str, Any]:
+    """A batch of logits, targets, losses and norms."""
+    rng = np.random.default_rng(0)
+    return {
+        "predictions": jnp.asarray(rng.normal(size=(rows, classes)), jnp.float32),
+        "targets": jnp.asarray(rng.integers(0, classes, rows, np.int32)),
+        "loss": jnp.asarray(rng.exponential(size=rows), jnp.float32),
+        "norm": jnp.asarray(rng.exponential(size=rows), jnp.float32),
+    }
 
 
 def at(size: float, row: Row) -> Row:

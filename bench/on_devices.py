@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from clu import metrics as clu  # pyright: ignore[reportMissingImports]
 from jax.sharding import NamedSharding, PartitionSpec
-from measuring import Options, Row, Run, amount, at, interleaved, ratio, same, size_of
+from measuring import Options, Row, Run, amount, at, interleaved, made, ratio, same, size_of
 
 import streammetrics as sm
 
@@ -45,7 +44,7 @@ class Side(NamedTuple):
 
 
 def measure(options: Options) -> Iterator[Row]:
-    batch = made(options.size(65_536, 4096))
+    batch = made(options.size(65_536, 4096), CLASSES)
     numbers = (8,) if options.quick else NUMBERS
     runs: dict[str, Run] = {}
     for number in numbers:
@@ -131,17 +130,6 @@ def loops(program: str) -> int:
 
 def devices(number: int) -> str:
     return "1 host device" if number == 1 else f"{number} host devices"
-
-
-def made(rows: int) -> dict[str, Any]:
-    """A batch with its losses and norms."""
-    rng = np.random.default_rng(0)
-    return {
-        "predictions": jnp.asarray(rng.normal(size=(rows, CLASSES)), jnp.float32),
-        "targets": jnp.asarray(rng.integers(0, CLASSES, rows, np.int32)),
-        "loss": jnp.asarray(rng.exponential(size=rows), jnp.float32),
-        "norm": jnp.asarray(rng.exponential(size=rows), jnp.float32),
-    }
 
 
 if __name__ == "__main__":

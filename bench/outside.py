@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from measuring import Options, Row, ratio, same
+from measuring import Options, Row, made, ratio, same
 
 import streammetrics as sm
 
@@ -157,7 +157,7 @@ class Programs(NamedTuple):
 
 def programs(options: Options) -> Iterator[Row]:
     """Tracing and compiling of many metrics, beside one, and beside code by hand."""
-    number, batch = options.size(20, 4), made(256)
+    number, batch = options.size(20, 4), made(256, CLASSES)
     one, many, mix = "1 metric", f"{number} readings of one statistic", f"a mix of {number} metrics"
     readings = READINGS[:number]
     metrics = {one: sm.Accuracy(TASK), many: collected(readings), mix: sm.Collection(dict(list(MIX.items())[:number]))}
@@ -230,16 +230,6 @@ def phases(function: Callable[..., Any], *arguments: Any) -> dict[str, float]:
 def values(side: Programs) -> Any:
     """What is read of one batch."""
     return jax.jit(side.compute)(jax.jit(side.update)(side.state, side.batch))
-
-
-def made(rows: int) -> dict[str, Any]:
-    """Logits, their targets and losses."""
-    rng = np.random.default_rng(0)
-    return {
-        "predictions": jnp.asarray(rng.normal(size=(rows, CLASSES)), jnp.float32),
-        "targets": jnp.asarray(rng.integers(0, CLASSES, rows, np.int32)),
-        "loss": jnp.asarray(rng.exponential(size=rows), jnp.float32),
-    }
 
 
 def of_metric(metric: sm.Metric, batch: Mapping[str, Any]) -> Programs:

@@ -1,14 +1,11 @@
-"""What tests share: how states are compared, how batches are cut, meshes, and compilations."""
+"""What tests share: how states are compared, how batches are cut, and meshes."""
 
-import contextlib
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
-from jax import monitoring
 from jax.sharding import AxisType, Mesh
 
 import streammetrics as sm
@@ -50,22 +47,6 @@ def collectives(compiled: Any) -> list[str]:
     """The collective operations of a compiled program."""
     kinds = r"\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(-start)?\("
     return [match[0] for match in re.findall(kinds, compiled.as_text())]
-
-
-@contextlib.contextmanager
-def compilations() -> Iterator[list[str]]:
-    """The executables that are compiled inside, as a list that grows."""
-    found: list[str] = []
-
-    def listen(event: str, duration_secs: float, **kwargs: Any) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            found.append(event)
-
-    monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield found
-    finally:
-        monitoring.unregister_event_duration_listener(listen)
 
 
 def _is_wide(value: Any) -> bool:

@@ -26,7 +26,8 @@ from sklearn.metrics import accuracy_score, precision_score, recall_score, roc_a
 import streammetrics as sm
 from streammetrics.beam import CombineMetric
 from tests.catalogue import COUNTED, KNOWN, ROWS, Case
-from tests.support import assert_same, compilations
+from tests.compiling import compilations
+from tests.support import assert_same
 
 ROOT = Path(__file__).parent.parent
 RANDOM = np.random.default_rng(0)

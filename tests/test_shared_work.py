@@ -16,7 +16,7 @@ import pytest
 from jax.extend import core
 
 import streammetrics as sm
-from tests.support import compilations
+from tests.compiling import compilations
 
 TASK = sm.Multiclass(3, "logits")
 RANDOM = np.random.default_rng(0)

@@ -179,10 +179,15 @@ def narrow(edges: tuple[float, ...]) -> np.ndarray:
     return np.where(np.abs(numbers) < TINY, np.float32(0), numbers)
 
 
+def ascending(edges: tuple[float, ...]) -> bool:
+    """Whether edges make bins: two or more, strictly ascending in float32."""
+    numbers = narrow(edges)
+    return len(numbers) > 1 and bool((numbers[1:] > numbers[:-1]).all())
+
+
 def check_edges(owner: Any) -> None:
     """Edges must make bins."""
-    numbers = narrow(owner.edges)
-    if len(numbers) < 2 or not (numbers[1:] > numbers[:-1]).all():
+    if not ascending(owner.edges):
         shown = owner.edges if len(owner.edges) <= 8 else f"{len(owner.edges):,} numbers"
         raise ValueError(
             f"{type(owner).__name__}: edges is {shown}, but must be two numbers or more, strictly ascending in float32"

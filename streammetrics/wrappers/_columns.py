@@ -11,7 +11,7 @@ from jax import Array
 
 from streammetrics import _checks
 from streammetrics._spec import spec
-from streammetrics.statistics._distributions import floored, narrow
+from streammetrics.statistics._distributions import ascending, floored, narrow
 from streammetrics.wrappers._base import widened
 
 
@@ -137,8 +137,7 @@ class Edges(Column):
     other: bool = False
 
     def __post_init__(self) -> None:
-        numbers = narrow(self.edges)
-        if len(numbers) < 2 or not (numbers[1:] > numbers[:-1]).all():
+        if not ascending(self.edges):
             raise ValueError(
                 f"Sliced: the edges of {self.name} are {self.edges}, but must be two or more that ascend, in float32 "
                 "too"

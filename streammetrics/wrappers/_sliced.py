@@ -97,7 +97,7 @@ class Sliced(Wrapper):
     in no slice: such examples are absent. What is not known otherwise cannot be counted, or with `other=True` has a
     last slice "other". An entry has one value per example, or per leading index.
 
-    A count is added in its slice at once, so that time does not grow with the slices; the state does. Examples that
+    A count is added in its slice at once: the state grows with the slices, time only where that is large. Examples that
     cannot be counted spoil their slice alone, those of unknown slices all. `min_examples` hides slices with fewer
     (but any) examples as NaN, counts then being floats; with one column also the least of the others, until what is
     hidden holds as many together, so that the total does not reveal it. Crosses of columns may be revealed by
