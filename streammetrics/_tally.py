@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from streammetrics import _checks
 from streammetrics._reduction import Observation, Shape, broadcast, masked, reduced
 from streammetrics._statistic import ABSENT, DEPENDENT, FAULTS, OWN, WEIGHT_REASONS, WHOLE_REASONS, Place, Statistic
 from streammetrics.accumulators import Count
+from streammetrics.accumulators._base import count_rows
 
 
 def tally(statistic: Statistic, place: Place, batch: Mapping[str, Array]) -> tuple[dict[str, Any], Array | None]:
@@ -141,12 +141,10 @@ def _ones(examples: Shape, weight: Array | None) -> Array:
 
 
 def _counted(code: Array, numbers: list[int], weight: Array | None) -> dict[int, Array]:
-    """How often each number occurs: of what counts once all in one pass, which vectorises."""
+    """How often each number occurs: of what counts once all in one pass."""
     weight = None if weight is None else weight.reshape(-1)
     masks = [(code == number).reshape(-1) for number in numbers]
     if weight is not None and weight.dtype != bool:
         return {number: Count(()).reduce(mask, weight, None) for number, mask in zip(numbers, masks, strict=True)}
-    ones = tuple((mask if weight is None else mask & weight).astype(jnp.uint32) for mask in masks)
-    zero = np.uint32(0)
-    sums = lax.reduce(ones, (zero,) * len(ones), lambda a, b: tuple(x + y for x, y in zip(a, b, strict=True)), (0,))
+    sums = count_rows([mask if weight is None else mask & weight for mask in masks])
     return {number: jnp.stack([sum_, jnp.zeros_like(sum_)]) for number, sum_ in zip(numbers, sums, strict=True)}

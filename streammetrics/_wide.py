@@ -14,25 +14,27 @@ from jax import Array
 from streammetrics._jax import is_traced
 
 Pair = tuple[Array, Array]
-RADIX = 4  # of the reduction tree: XLA vectorises short reductions, and long ones with much arithmetic not
+CHAIN, PAIRED = 16, 64
+"""Of how many rows a sum is a chain of additions, and up to how many it rather halves them."""
 
 
-def tree_sum(add: Callable[[Pair, Pair], Pair], high: Array, low: Array) -> Pair:
-    """The sum over the leading axis under an addition of pairs, as a tree of reductions over `RADIX` rows."""
-    zero = high.dtype.type(0)
-    while high.shape[0] != 1:
-        rows = high.shape[0]
-        radix = min(RADIX, rows) or 1
-        groups = max(-(-rows // radix), 1)
-        high, low = (_grouped(limb, radix, groups) for limb in (high, low))
-        high, low = jax.lax.reduce((high, low), (zero, zero), add, (0,))
-    return high[0], low[0]
+def tree_sum(add: Callable[[Any, Any], Any], *words: Array) -> tuple[Array, ...]:
+    """The sum over the leading axis under an addition of tuples of words, as a tree.
+
+    Its additions are of whole slices, which XLA fuses and vectorises: on CPU a reduction of two arrays at once takes
+    some microseconds however few rows it has, and with much arithmetic it does not vectorise.
+    """
+    while (rows := words[0].shape[0]) != 1:
+        parts = CHAIN if rows > PAIRED else 2
+        words = functools.reduce(add, zip(*(_split(word, parts) for word in words), strict=True))
+    return tuple(word[0] for word in words)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def smooth_sum(add: Callable[[Pair, Pair], Pair], high: Array, low: Array) -> Pair:
     """The same sum, which varies as its words do: to differentiate its steps would take long to compile."""
-    return tree_sum(add, high, low)
+    high, low = tree_sum(add, high, low)
+    return high, low
 
 
 @smooth_sum.defjvp
@@ -78,11 +80,12 @@ def _scanned(add: Callable[[Pair, Pair], Pair], words: Pair) -> Pair:
     return jnp.concatenate([high[:1], rest[0]]), jnp.concatenate([low[:1], rest[1]])
 
 
-def _grouped(limb: Array, radix: int, groups: int) -> Array:
-    missing = radix * groups - limb.shape[0]
-    if missing:
-        limb = jnp.pad(limb, [(0, missing)] + [(0, 0)] * (limb.ndim - 1))
-    return limb.reshape(radix, groups, *limb.shape[1:])
+def _split(word: Array, parts: int) -> list[Array]:
+    """The leading axis cut into so many parts of one size, the last filled up with zeros."""
+    size = -(-word.shape[0] // parts) or 1
+    if missing := parts * size - word.shape[0]:
+        word = jnp.pad(word, [(0, missing)] + [(0, 0)] * (word.ndim - 1))
+    return [word[i * size : (i + 1) * size] for i in range(parts)]
 
 
 class Wide:

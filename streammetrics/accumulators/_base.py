@@ -2,16 +2,19 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from streammetrics._spec import spec
+from streammetrics._wide import tree_sum
 
 SLOTS_LIMIT = 2**20  # bytes of a float state up to which every device sends its state in a slot of its own
+REDUCED_FROM = 4096  # rows from which one reduction of several masks is faster than additions of slices
 
 
 class Monoid(ABC):
@@ -127,6 +130,19 @@ def split_shape(shape: tuple[int, ...], amount: Array) -> tuple[int, tuple[int, 
 def spread(weight: Array, amount: Array) -> Array:
     """The weight with axes appended, so that it broadcasts against the amount."""
     return weight.reshape(weight.shape + (1,) * (amount.ndim - weight.ndim))
+
+
+def count_rows(masks: Sequence[Array]) -> tuple[Array, ...]:
+    """Of how many rows, along the leading axis, each mask is true, uint32."""
+    ones = tuple(mask.astype(jnp.uint32) for mask in masks)
+    if 0 < len(ones[0]) <= REDUCED_FROM:
+        return tree_sum(_sums, *ones)
+    zero = np.uint32(0)
+    return tuple(lax.reduce(ones, (zero,) * len(ones), _sums, (0,)))
+
+
+def _sums(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
+    return tuple(x + y for x, y in zip(a, b, strict=True))
 
 
 def scatter(values: Array, cell: Array, cells: int) -> Array:

@@ -12,7 +12,6 @@ from streammetrics._double import (
     Pair,
     add,
     divide,
-    from_integer,
     halves,
     multiply,
     negate,
@@ -22,7 +21,7 @@ from streammetrics._double import (
     value_of,
 )
 from streammetrics._spec import spec
-from streammetrics.accumulators._base import Accumulator, Slotted, split_shape, spread
+from streammetrics.accumulators._base import Accumulator, Slotted, count_rows, split_shape, spread
 from streammetrics.accumulators._floats import ROWS_LIMIT, sum_by_cell, sum_rows, weighted
 
 
@@ -53,7 +52,8 @@ class Centred(Slotted, Accumulator):
         bits = weight is None or weight.dtype == bool
         present = jnp.ones_like(ones, bool) if weight is None else spread(weight, ones).astype(bool)
         if bits and cell is None:
-            size = from_integer(jnp.sum(jnp.broadcast_to(present, ones.shape), 0, jnp.int32))
+            (number,) = count_rows([jnp.broadcast_to(present, ones.shape)])
+            size = number.astype(jnp.float32), jnp.zeros_like(number, jnp.float32)  # exact: at most `rows_limit`
         else:
             size = total(weighted((ones, jnp.zeros_like(ones)), weight))
         means = [divide(total(weighted(value, weight)), size) for value in values]
