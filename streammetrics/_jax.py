@@ -1,7 +1,7 @@
 """What differs between the versions of JAX, and what JAX does not say in one word."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -88,6 +88,20 @@ def sliceable(tree: Any) -> Any:
 def local(tree: Any) -> Any:
     """The arrays on the default device of this process, free to mix with any others; waits for them."""
     return jax.tree.map(jnp.asarray, jax.device_get(tree))
+
+
+def at_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as a call of its own, whose kernels XLA for CPU runs one after another where all arrays are tiny.
+
+    Beside greater arrays it would schedule each of them, which takes longer than they do. The attribute only says how
+    to compile: where XLA does not know it, nothing but time changes.
+    """
+    from jax.experimental.xla_metadata import set_xla_metadata  # which `import jax` leaves out
+
+    called = jax.jit(function)
+    return lambda *args: lax.platform_dependent(
+        *args, cpu=lambda *args: set_xla_metadata(called(*args), inlineable=False), default=called
+    )
 
 
 def is_traced(tree: Any) -> bool:

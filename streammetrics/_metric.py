@@ -2,7 +2,7 @@
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -11,7 +11,7 @@ from jax import Array
 
 from streammetrics import _checks, _state
 from streammetrics._double import warn_of_fast_math
-from streammetrics._jax import Axes, bound, is_traced, vary, varying
+from streammetrics._jax import Axes, at_once, bound, is_traced, vary, varying
 from streammetrics._spec import spec
 from streammetrics._state import State
 from streammetrics._statistic import (
@@ -30,6 +30,8 @@ from streammetrics._tally import tally as _tally_member
 from streammetrics.accumulators._base import Slotted
 
 MODES = ("raise", "nan", "ignore")
+TINY = 512
+"""Bytes of an array up to which XLA for CPU does not schedule what reads and writes it."""
 
 
 class InvalidExamples(ValueError):
@@ -244,22 +246,24 @@ def _init(metric: Metric) -> State:
 @functools.partial(jax.jit, inline=True)
 def _tally(metric: Metric, batch: dict[str, Array]) -> State:
     statistic = _statistic(metric)
-    parts, seen = _observed(metric, batch)
+    parts, seen = _observed(metric, layout(statistic), batch)
     data = {key: accumulator.placed(parts[key]) for key, accumulator in accumulators_of(statistic).items()}
-    return vary(State(statistic, data, seen), _batch_axes(batch))
+    return vary(State(statistic, data, _state.together(seen)), _batch_axes(batch))
 
 
-def _observed(metric: Metric, batch: dict[str, Array]) -> tuple[dict[str, Any], Array]:
-    """What a batch adds to each accumulator of a state, and to what it has seen."""
-    parts, seen = {}, []
+def _observed(
+    metric: Metric, counted: Iterable[Statistic], batch: dict[str, Array]
+) -> tuple[dict[str, Any], list[Array | None]]:
+    """What a batch adds to the accumulators of some statistics, and to what each has seen."""
+    parts, seen, places = {}, [], layout(_statistic(metric))
     with _checks.told_by(metric):
         _checks.unsharded(batch)
-    for member, place in layout(_statistic(metric)).items():
+    for member in counted:
         with _checks.told_by(_owner(metric, member)):
-            more, part = _tally_member(member, place, batch)
+            more, part = _tally_member(member, places[member], batch)
         parts |= more
         seen.append(part)
-    return parts, _state.together(seen)
+    return parts, seen
 
 
 @functools.partial(jax.jit, inline=True)
@@ -278,9 +282,33 @@ def _update(metric: Metric, state: State, batch: dict[str, Array]) -> State:
             "would be counted once per device; begin with init(axis_name=…) of the axes over which the rows differ"
         )
     statistic = _statistic(metric)
-    parts, seen = vary(_observed(metric, batch), axes)
-    data = {key: known.added(state.data[key], parts[key]) for key, known in accumulators_of(statistic).items()}
-    return State(statistic, data, seen_of(statistic).merge(state.seen, seen))
+    known, places = accumulators_of(statistic), layout(statistic)
+
+    def added(counted: list[Statistic], data: dict[str, Array], batch: dict[str, Array]) -> Any:
+        parts, seen = vary(_observed(metric, counted, batch), axes)
+        return {key: known[key].added(data[key], part) for key, part in parts.items()}, seen
+
+    def rest(data: dict[str, Array], batch: dict[str, Array], seen: Array, others: list[Array | None]) -> Any:
+        data, mine = added(small, data, batch)
+        both = dict(zip([*large, *small], [*others, *mine], strict=True))
+        return data, seen_of(statistic).merge(seen, _state.together([both[member] for member in places]))
+
+    data_of = {member: {key: state.data[key] for key in place.keys.values()} for member, place in places.items()}
+    small = [member for member in places if _is_tiny((data_of[member], _entries_of(member, batch)))]
+    large = [member for member in places if member not in small]
+    data, seen = added(large, state.data, batch)
+    entries = {name: array for member in small for name, array in _entries_of(member, batch).items()}
+    finish = at_once(rest) if small and _is_tiny(state.seen) else rest
+    more, seen = finish({key: state.data[key] for m in small for key in data_of[m]}, entries, state.seen, seen)
+    return State(statistic, {key: (data | more)[key] for key in known}, seen)
+
+
+def _is_tiny(tree: Any) -> bool:
+    return all(leaf.size * leaf.dtype.itemsize <= TINY for leaf in jax.tree.leaves(tree))
+
+
+def _entries_of(member: Statistic, batch: dict[str, Array]) -> dict[str, Array]:
+    return {name: batch[name] for name in (*member.reads, member.weights) if name in batch}
 
 
 def _batch_axes(batch: dict[str, Array]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -33,10 +34,12 @@ def four(task: Any) -> sm.Collection:
 
 
 def equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
-    """Every equation of a jaxpr, those of the jaxprs inside it too."""
+    """Every equation of a jaxpr, those of the jaxprs inside it too; of a choice by platform those of one branch."""
     for equation in jaxpr.eqns:
         yield equation
-        for inner in jax.tree.leaves(tuple(equation.params.values()), is_leaf=is_jaxpr):
+        params = equation.params
+        inside = params["branches"][:1] if "branches" in params else tuple(params.values())
+        for inner in jax.tree.leaves(inside, is_leaf=is_jaxpr):
             if is_jaxpr(inner):
                 yield from equations(inner.jaxpr if isinstance(inner, core.ClosedJaxpr) else inner)
 
@@ -124,6 +127,17 @@ def test_the_prediction_is_taken_once_and_counted_once() -> None:
     assert found["argmax"] == 1
     assert found == work(sm.Accuracy(TASK), predictions=LOGITS, targets=TARGETS)
     assert found["scatter-add"] == work(sm.ConfusionMatrix(TASK), predictions=LOGITS, targets=TARGETS)["scatter-add"]
+
+
+@pytest.mark.parametrize(("rows", "calls"), [(6, 1), (600, 0)])
+def test_an_update_of_tiny_arrays_is_one_call_on_cpu(rows: int, calls: int) -> None:
+    metrics = sm.Collection(accuracy=sm.Accuracy(TASK), loss=sm.Mean("losses"))
+    batch = {"predictions": np.zeros((rows, 3), np.float32), "targets": np.zeros(rows, np.int32)}
+    with jax.default_device(jax.devices("cpu")[0]):
+        step = jax.jit(lambda state, batch: metrics.update(state, **batch))
+        text = step.lower(metrics.init(), batch | {"losses": np.zeros(rows, np.float32)}).compile().as_text()
+    assert text is not None
+    assert len(re.findall(r" call\(.*inlineable=\"false\"", text[text.index("ENTRY") :])) == calls
 
 
 def test_different_counts_are_each_counted() -> None:
