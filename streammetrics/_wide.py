@@ -14,15 +14,26 @@ from jax import Array
 from streammetrics._jax import is_traced
 
 Pair = tuple[Array, Array]
+RADIX = 4  # of the reduction tree: XLA vectorises short reductions, and long ones with much arithmetic not
 CHAIN, PAIRED = 16, 64
-"""Of how many rows a sum is a chain of additions, and up to how many it rather halves them."""
+"""Of how many slices a sum of slices is a chain of additions, and up to how many rows it rather halves them."""
 
 
-def tree_sum(add: Callable[[Any, Any], Any], *words: Array) -> tuple[Array, ...]:
-    """The sum over the leading axis under an addition of tuples of words, as a tree.
+def tree_sum(add: Callable[[Pair, Pair], Pair], high: Array, low: Array) -> Pair:
+    """The sum over the leading axis under an addition of pairs, as a tree of reductions over `RADIX` rows."""
+    zero = high.dtype.type(0)
+    while high.shape[0] != 1:
+        radix = min(RADIX, high.shape[0]) or 1
+        high, low = (_grouped(word, radix) for word in (high, low))
+        high, low = jax.lax.reduce((high, low), (zero, zero), add, (0,))
+    return high[0], low[0]
 
-    Its additions are of whole slices, which XLA fuses and vectorises: on CPU a reduction of two arrays at once takes
-    some microseconds however few rows it has, and with much arithmetic it does not vectorise.
+
+def sum_of_slices(add: Callable[[Any, Any], Any], *words: Array) -> tuple[Array, ...]:
+    """The sum over the leading axis under an addition of tuples of words, as a tree of additions of whole slices.
+
+    XLA for CPU fuses and vectorises them; beside other work in a program its reductions of two arrays at once take
+    some microseconds each, however short. But additions take longer to compile.
     """
     while (rows := words[0].shape[0]) != 1:
         parts = CHAIN if rows > PAIRED else 2
@@ -33,8 +44,7 @@ def tree_sum(add: Callable[[Any, Any], Any], *words: Array) -> tuple[Array, ...]
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def smooth_sum(add: Callable[[Pair, Pair], Pair], high: Array, low: Array) -> Pair:
     """The same sum, which varies as its words do: to differentiate its steps would take long to compile."""
-    high, low = tree_sum(add, high, low)
-    return high, low
+    return tree_sum(add, high, low)
 
 
 @smooth_sum.defjvp
@@ -80,12 +90,17 @@ def _scanned(add: Callable[[Pair, Pair], Pair], words: Pair) -> Pair:
     return jnp.concatenate([high[:1], rest[0]]), jnp.concatenate([low[:1], rest[1]])
 
 
-def _split(word: Array, parts: int) -> list[Array]:
-    """The leading axis cut into so many parts of one size, the last filled up with zeros."""
+def _grouped(word: Array, parts: int) -> Array:
+    """The leading axis as two: so many parts of one size, the last filled up with zeros."""
     size = -(-word.shape[0] // parts) or 1
     if missing := parts * size - word.shape[0]:
         word = jnp.pad(word, [(0, missing)] + [(0, 0)] * (word.ndim - 1))
-    return [word[i * size : (i + 1) * size] for i in range(parts)]
+    return word.reshape(parts, size, *word.shape[1:])
+
+
+def _split(word: Array, parts: int) -> list[Array]:
+    grouped = _grouped(word, parts)
+    return [grouped[i] for i in range(parts)]
 
 
 class Wide:
