@@ -32,8 +32,8 @@ from streammetrics.nnx import Metric
 
 REPETITIONS = 301
 WINDOW = 1e-2
-"""Seconds for which a side repeats its step in each of the repetitions: two or three of the greater steps, some hundred
-of the smaller, because in a training a step follows another of its own, not one of somebody else's."""
+"""Seconds for which a side repeats its step in each of the repetitions: two or three of the greater steps, fifty of the
+smaller, because in a training a step follows another of its own, not one of somebody else's."""
 STEPS = 5
 """How many steps everybody does before what was counted is compared."""
 OVER_NONE, OVER_HAND, ADDED = 1.03, 1.05, 20.0
