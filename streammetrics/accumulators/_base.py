@@ -14,7 +14,7 @@ from streammetrics._spec import spec
 from streammetrics._wide import sum_of_slices
 
 SLOTS_LIMIT = 2**20  # bytes of a float state up to which every device sends its state in a slot of its own
-FEW_ROWS = 128  # up to which additions of slices are faster than one reduction of several masks
+SHORT_MASK = 128  # rows up to which additions of slices are faster than one reduction of several masks
 
 
 class Monoid(ABC):
@@ -135,7 +135,7 @@ def spread(weight: Array, amount: Array) -> Array:
 def count_rows(masks: Sequence[Array]) -> tuple[Array, ...]:
     """Of how many rows, along the leading axis, each mask is true, uint32."""
     ones = tuple(mask.astype(jnp.uint32) for mask in masks)
-    if 0 < len(ones[0]) <= FEW_ROWS:
+    if len(ones[0]) <= SHORT_MASK:
         return sum_of_slices(_sums, *ones)
     zero = np.uint32(0)
     return tuple(lax.reduce(ones, (zero,) * len(ones), _sums, (0,)))
