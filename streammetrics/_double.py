@@ -1,7 +1,8 @@
 """`DoubleFloat`: sums of about 48 bits held in two float32 words, and its arithmetic.
 
 The error-free transformations follow Knuth (two sums) and Dekker (products). XLA contracts `a * b - p` to a fused
-operation, so products are built from halves of at most 12 bits, whose products are exact however they are compiled.
+operation, so products are built from halves of at most 12 bits, whose products are exact however they are compiled;
+and it makes `a / n` a product where `n` is one number for many, so that quotients end in bits that were masked.
 """
 
 import functools
@@ -40,9 +41,13 @@ def two_product(a: Array, b: Array) -> Pair:
 
 def halves(x: Array) -> Pair:
     """A float as the exact sum of two of at most 12 bits."""
-    bits = lax.bitcast_convert_type(x, jnp.uint32) & np.uint32(0xFFFFF000)
-    high = lax.bitcast_convert_type(bits, jnp.float32)
+    high = _masked(x, 0xFFFFF000)
     return high, x - high
+
+
+def _masked(x: Array, mask: int) -> Array:
+    """The float of fewer bits: a value that no compiler takes for a product or a quotient still to be rounded."""
+    return lax.bitcast_convert_type(lax.bitcast_convert_type(x, jnp.uint32) & np.uint32(mask), jnp.float32)
 
 
 def add(x: Pair, y: Pair) -> Pair:
@@ -81,7 +86,7 @@ def multiply(x: Pair, y: Pair) -> Pair:
 def divide(x: Pair, y: Pair) -> Pair:
     """The quotient, to 2^-44; 0 where the divisor is 0."""
     nonzero = jnp.where(y[0] == 0, 1, y[0])
-    first = x[0] / nonzero
+    first = _masked(x[0] / nonzero, 0xFFFFFFFE)
     rest = add(x, negate(multiply((first, jnp.zeros_like(first)), y)))
     quotient = renormalised(first, (rest[0] + rest[1]) / nonzero)
     return jnp.where(y[0] == 0, 0, quotient[0]), jnp.where(y[0] == 0, 0, quotient[1])
