@@ -1,6 +1,7 @@
 """`UInt64` is exact to the last of its 64 bits, and `DoubleFloat` as precise as it says."""
 
 import operator
+from collections.abc import Iterator
 from fractions import Fraction
 
 import chex
@@ -27,6 +28,16 @@ def arithmetic(x, y):
 
 
 TRANSFORMED = {"eager": arithmetic, "jit": jax.jit(arithmetic), "vmap": jax.jit(jax.vmap(arithmetic))}
+
+
+@pytest.fixture(autouse=True)
+def optimized() -> Iterator[None]:
+    """All is compiled as users have it: what optimizations do to roundings is what these tests are about."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
 
 integers = st.lists(st.integers(0, TOP - 1) | st.sampled_from(EDGES), min_size=WIDTH, max_size=WIDTH)
 examples = settings(deadline=None, derandomize=True, max_examples=25)
