@@ -33,11 +33,16 @@ def sum_of_slices(add: Callable[[Any, Any], Any], *words: Array) -> tuple[Array,
     """The sum over the leading axis under an addition of tuples of words, as a tree of additions of whole slices.
 
     XLA for CPU fuses and vectorises them; beside other work in a program its reductions of two arrays at once take
-    some microseconds each, however short. But additions take longer to compile.
+    some microseconds each, however short. But additions take longer to compile. Rows are filled up to a power of two at
+    once: filled up before every halving, each would be a kernel of its own.
     """
-    while (rows := words[0].shape[0]) != 1:
+    rows = 1 << (max(words[0].shape[0], 1) - 1).bit_length()
+    words = tuple(_filled(word, rows) for word in words)
+    while rows != 1:
         parts = CHAIN if rows > PAIRED else 2
-        words = functools.reduce(add, zip(*(_split(word, parts) for word in words), strict=True))
+        rows //= parts
+        slices = ([word[i * rows : (i + 1) * rows] for i in range(parts)] for word in words)
+        words = functools.reduce(add, zip(*slices, strict=True))
     return tuple(word[0] for word in words)
 
 
@@ -93,14 +98,13 @@ def _scanned(add: Callable[[Pair, Pair], Pair], words: Pair) -> Pair:
 def _grouped(word: Array, parts: int) -> Array:
     """The leading axis as two: so many parts of one size, the last filled up with zeros."""
     size = -(-word.shape[0] // parts) or 1
-    if missing := parts * size - word.shape[0]:
-        word = jnp.pad(word, [(0, missing)] + [(0, 0)] * (word.ndim - 1))
-    return word.reshape(parts, size, *word.shape[1:])
+    return _filled(word, parts * size).reshape(parts, size, *word.shape[1:])
 
 
-def _split(word: Array, parts: int) -> list[Array]:
-    grouped = _grouped(word, parts)
-    return [grouped[i] for i in range(parts)]
+def _filled(word: Array, rows: int) -> Array:
+    """The array with rows of zeros behind it, so many in all."""
+    missing = rows - word.shape[0]
+    return jnp.pad(word, [(0, missing)] + [(0, 0)] * (word.ndim - 1)) if missing else word
 
 
 class Wide:
