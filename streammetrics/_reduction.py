@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -56,8 +56,8 @@ class Observation(NamedTuple):
     """The accumulators that count rows, whatever fraction weighs them."""
 
 
-def reduced(seen: Observation) -> dict[str, Array]:
-    """The data of every accumulator."""
+def reduced(seen: Observation) -> dict[str, Any]:
+    """What the batch adds to every accumulator, as its `added` and `placed` take it."""
     unread = set(seen.adds) ^ set(seen.accumulators)
     if unread:
         _checks.refuse(ValueError, f"observe and accumulators disagree about {_checks.listed(sorted(unread))}")
@@ -70,7 +70,9 @@ def reduced(seen: Observation) -> dict[str, Array]:
         elif seen.factor is not None:
             share = seen.factor if share is None else share.astype(jnp.float32) * broadcast(seen.factor, share.shape)
         bits = None if name in seen.once else seen.bits
-        parts = (_reduced(accumulator, add, share, bits, seen.examples) for add in _several(adds))
+        several = _several(adds)
+        take = accumulator.part if len(several) == 1 else accumulator.reduce
+        parts = (_reduced(accumulator, add, share, bits, seen.examples, take) for add in several)
         data[name] = functools.reduce(accumulator.merge, parts)
     return data
 
@@ -140,8 +142,15 @@ def _numbers(accumulator: Accumulator, amount: float, shape: Shape) -> Array:
     return jnp.full(shape, amount, {bool: bool, int: jnp.int32, float: jnp.float32}[kind])
 
 
-def _reduced(accumulator: Accumulator, add: Add, share: Array | None, bits: Array | None, examples: Shape) -> Array:
-    """An accumulator's data of the batch: the axes of examples and elements become rows."""
+def _reduced(
+    accumulator: Accumulator,
+    add: Add,
+    share: Array | None,
+    bits: Array | None,
+    examples: Shape,
+    take: Callable[[Array, Array | None, Array | None], Any],
+) -> Any:
+    """What the accumulator takes of the batch: the axes of examples and elements become rows."""
     rows, (amount, cell) = _rows(accumulator, add, examples), add
     if isinstance(amount, int | float):
         amount = _numbers(accumulator, amount, rows)
@@ -156,9 +165,9 @@ def _reduced(accumulator: Accumulator, add: Add, share: Array | None, bits: Arra
         share = share.reshape(count, *share.shape[len(rows) :])
     amount = amount.reshape(count, *amount.shape[len(rows) :])
     cell = None if cell is None else cell.reshape(count).astype(jnp.int32)
-    once = accumulator.reduce(amount, share, cell)
     if bits is None:
-        return once
+        return take(amount, share, cell)
+    once = accumulator.reduce(amount, share, cell)
     number = bits.shape[-1]
     bits = broadcast(bits.reshape(*bits.shape[:-1], *(1,) * (len(rows) - bits.ndim + 1), number), (*rows, number))
     resampled = _resampled(accumulator, amount, share, cell, bits.reshape(count, number))

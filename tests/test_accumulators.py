@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from streammetrics import accumulators
 from streammetrics.accumulators import CoMoments, Count, ExactSum, Maximum, Minimum, Moments, Sum
+from streammetrics.accumulators._count import Ones
 
 ROWS = 24
 UNIT = Fraction(2) ** -298  # of an ExactSum
@@ -327,6 +328,40 @@ def test_the_heaviest_rows_carry_past_2_to_the_32(by_cell):
     assert numbers_of(accumulator, hits).ravel()[0] == rows * 65_535  # 4.3e9
     amounts = reduce_of(accumulator)(np.full(rows, 65_535, np.int32), weight, cell)
     assert numbers_of(accumulator, amounts).ravel()[0] == rows * 65_535**2  # 2.8e14
+
+
+many = Count((3, 40))
+absent_too = st.integers(-2, 123)
+
+
+@jax.jit
+def with_few(data, cell, present):
+    """What eight rows add to data, where they belong and as the data of a batch."""
+    rows = np.ones(8, bool), present, cell
+    part = many.part(*rows)
+    assert isinstance(part, Ones)
+    return many.added(data, part), many.placed(part), many.reduce(*rows)
+
+
+@draws
+@example([7] * 8, [True] * 8)
+@example([0] * 6 + [-1, 120], [True] * 8)
+@given(eight(absent_too | st.sampled_from([0, 7, 119, 120, 2**31 - 1, -(2**31)])), eight(st.booleans()))
+def test_few_rows_are_added_to_many_cells_as_their_data_would_be(cell, present):
+    held = count_data(np.full(many.shape, 2**32 - 4))  # the fifth row of a cell carries
+    added, alone, data = with_few(held, np.array(cell, np.int32), np.array(present))
+    np.testing.assert_array_equal(added, merge_of(many)(held, data))
+    np.testing.assert_array_equal(alone, data)
+
+
+def test_few_rows_added_to_many_cells_need_no_memory_for_these():
+    many, rows = Count((100_000,)), (np.ones(32, bool), None, np.zeros(32, np.int32))
+    add = jax.jit(lambda data, *rows: many.added(data, many.part(*rows)), donate_argnums=0)
+    with jax.default_device(jax.devices("cpu")[0]):  # XLA for others may copy what is read and written
+        memory = add.lower(many.init(), *rows).compile().memory_analysis()
+    assert memory is not None
+    assert memory.alias_size_in_bytes == many.init().nbytes
+    assert memory.temp_size_in_bytes < 10_000
 
 
 sixteen_bits = st.integers(0, 65_535) | st.sampled_from([255, 256, 512, 65_280, 65_535])

@@ -97,6 +97,10 @@ class Accumulator(Monoid):
         data, _ = lax.scan(lambda data, part: (self.merge(data, self._reduce(*part)), None), self.init(), parts)
         return data
 
+    def part(self, amount: Array, weight: Array | None, cell: Array | None) -> Any:
+        """What such a batch adds, as `added` and `placed` take it: its data, where there is nothing better."""
+        return self.reduce(amount, weight, cell)
+
     @abstractmethod
     def _reduce(self, amount: Array, weight: Array | None, cell: Array | None) -> Array:
         """`reduce` of at most `rows_limit` rows."""
@@ -148,4 +152,4 @@ def _sums(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
 def scatter(values: Array, cell: Array, cells: int) -> Array:
     """The sum of the rows `(R, *rest)` of each cell, `(cells, *rest)`; rows of other cells are left out."""
     zeros = jnp.zeros((cells, *values.shape[1:]), values.dtype)
-    return zeros.at[jnp.where(cell < 0, cells, cell)].add(values, mode="drop")
+    return zeros.at[cell].add(values, mode="drop", wrap_negative_indices=False)

@@ -1,13 +1,25 @@
 """`Count`: exact 64-bit counts."""
 
+import math
+from typing import Any, NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from streammetrics._jax import at_once
 from streammetrics._spec import spec
 from streammetrics._uint64 import UInt64
 from streammetrics.accumulators._base import scatter, split_shape, spread
 from streammetrics.accumulators._integers import Integers
+
+FEW = 8  # of how many cells there must be for each row, so that rows are added where they belong
+
+
+class Ones(NamedTuple):
+    """One more in each of some cells, which may come again: flat indices of low words, past both words for none."""
+
+    cell: Array
 
 
 @spec
@@ -44,12 +56,42 @@ class Count(Integers):
                 high = high + (summed >> (32 - 8 * part))
         return jnp.stack([jnp.asarray(low), jnp.asarray(high)])
 
+    def part(self, amount: Array, weight: Array | None, cell: Array | None) -> Any:
+        cells = math.prod(self.shape)
+        bits = amount.dtype == bool and (weight is None or weight.dtype == bool)
+        if cell is None or not bits or amount.ndim > 1 or not FEW * len(amount) <= cells < 2**30:
+            return self.reduce(amount, weight, cell)
+        present = amount if weight is None else amount & weight
+        return Ones(jnp.where(present & (cell >= 0) & (cell < cells), cell, 2 * cells))
+
+    def placed(self, part: Any) -> Array:
+        return self.added(self.init(), part) if isinstance(part, Ones) else part
+
+    def added(self, data: Array, part: Any) -> Array:
+        return _with_ones(data, part.cell) if isinstance(part, Ones) else self.merge(data, part)
+
     def merge(self, a: Array, b: Array) -> Array:
         low = a[0] + b[0]  # two words need no loop: every step of a training merges
         return jnp.stack([low, a[1] + b[1] + (low < a[0]).astype(np.uint32)])
 
     def decode(self, data: Array) -> UInt64:
         return UInt64(data[1], data[0])
+
+
+def _with_ones(data: Array, low: Array) -> Array:
+    """The data with one more in each cell, in a time that depends on these alone where the data may be overwritten."""
+    words = data.reshape(-1)
+    high = jnp.where(low < words.size, low + words.size // 2, low)
+
+    def read(words: Array, at: Array) -> Array:
+        return words.at[at].get(mode="clip", wrap_negative_indices=False)
+
+    # Ones that come with what was read are added after it was: else XLA would copy all, to read the copy.
+    before, ones = at_once(lambda words: (read(words, low), jnp.ones(low.shape, np.uint32)))(words)
+    words = words.at[low].add(ones, mode="drop", wrap_negative_indices=False)
+    # Fewer than 2^32 rows make a word wrap once at most, and all rows of a cell see the same words.
+    carried = read(words, high) + (read(words, low) < before).astype(np.uint32)
+    return words.at[high].set(carried, mode="drop", wrap_negative_indices=False).reshape(data.shape)
 
 
 def _value(amount: Array, weight: Array | None) -> tuple[Array, int]:

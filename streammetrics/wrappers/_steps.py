@@ -86,7 +86,8 @@ class Windows(Stepped):
         return sliced(arranged._replace(weight=weight, share=share), slot, self.size)
 
     def settled(self, data: Counted, observation: Observation, **batch: Array) -> dict[str, Any]:
-        keys = self.keys(observation, batch)
+        keys, known = self.keys(observation, batch), observation.accumulators
+        data = {name: known[name].placed(each) if name in known else each for name, each in data.items()}
         if not keys.ndim:
             return {name: Keyed(each, keys) for name, each in data.items()}
         newest = self._newest(keys)[0]
