@@ -337,7 +337,7 @@ absent_too = st.integers(-2, 123)
 @jax.jit
 def with_few(data, cell, present):
     """What eight rows add to data, where they belong and as the data of a batch."""
-    rows = np.ones(8, bool), present, cell
+    rows = jnp.ones(8, bool), present, cell
     part = many.part(*rows)
     assert isinstance(part, Ones)
     return many.added(data, part), many.placed(part), many.reduce(*rows)
