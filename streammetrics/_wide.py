@@ -19,14 +19,13 @@ CHAIN, PAIRED = 16, 64
 """Of how many slices a sum of slices is a chain of additions, and up to how many rows it rather halves them."""
 
 
-def tree_sum(add: Callable[[Pair, Pair], Pair], high: Array, low: Array) -> Pair:
-    """The sum over the leading axis under an addition of pairs, as a tree of reductions over `RADIX` rows."""
-    zero = high.dtype.type(0)
-    while high.shape[0] != 1:
-        radix = min(RADIX, high.shape[0]) or 1
-        high, low = (_grouped(word, radix) for word in (high, low))
-        high, low = jax.lax.reduce((high, low), (zero, zero), add, (0,))
-    return high[0], low[0]
+def tree_sum(add: Callable[[Any, Any], Any], *words: Array, radix: int = RADIX) -> tuple[Array, ...]:
+    """The sum over the leading axis under an addition of tuples of words, as a tree of reductions over `radix` rows."""
+    zeros = tuple(word.dtype.type(0) for word in words)
+    while (rows := words[0].shape[0]) != 1:
+        words = tuple(_grouped(word, min(radix, rows) or 1) for word in words)
+        words = tuple(jax.lax.reduce(words, zeros, add, (0,)))
+    return tuple(word[0] for word in words)
 
 
 def sum_of_slices(add: Callable[[Any, Any], Any], *words: Array) -> tuple[Array, ...]:
@@ -49,7 +48,8 @@ def sum_of_slices(add: Callable[[Any, Any], Any], *words: Array) -> tuple[Array,
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def smooth_sum(add: Callable[[Pair, Pair], Pair], high: Array, low: Array) -> Pair:
     """The same sum, which varies as its words do: to differentiate its steps would take long to compile."""
-    return tree_sum(add, high, low)
+    high, low = tree_sum(add, high, low)
+    return high, low
 
 
 @smooth_sum.defjvp

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array, lax
 
 from streammetrics._spec import spec
-from streammetrics._wide import sum_of_slices
+from streammetrics._wide import sum_of_slices, tree_sum
 
 SLOTS_LIMIT = 2**20  # bytes of a float state up to which every device sends its state in a slot of its own
 SHORT_MASK = 128  # rows up to which additions of slices are faster than one reduction of several masks
@@ -141,6 +141,8 @@ def count_rows(masks: Sequence[Array]) -> tuple[Array, ...]:
     ones = tuple(mask.astype(jnp.uint32) for mask in masks)
     if len(ones[0]) <= SHORT_MASK:
         return sum_of_slices(_sums, *ones)
+    if ones[0].ndim > 1:  # so that what lies in a line is added at once
+        return tree_sum(_sums, *ones, radix=32)
     zero = np.uint32(0)
     return tuple(lax.reduce(ones, (zero,) * len(ones), _sums, (0,)))
 

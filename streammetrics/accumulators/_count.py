@@ -10,10 +10,11 @@ from jax import Array
 from streammetrics._jax import at_once
 from streammetrics._spec import spec
 from streammetrics._uint64 import UInt64
-from streammetrics.accumulators._base import scatter, split_shape, spread
+from streammetrics.accumulators._base import count_rows, scatter, split_shape, spread
 from streammetrics.accumulators._integers import Integers
 
 FEW = 8  # of how many cells there must be for each row, so that rows are added where they belong
+LONG, MASKS = 2048, 10  # from how many rows, and up to how many places, a mask for each place is the fastest
 
 
 class Ones(NamedTuple):
@@ -44,7 +45,8 @@ class Count(Integers):
             return jnp.broadcast_to(summed.reshape(summed.shape if cell is None else self.shape), self.shape)
 
         if parts == 1:
-            low = total(value)
+            masks = _masks(value, cell, cells)
+            low = jnp.stack(count_rows(masks), -1).reshape(self.shape) if masks else total(value)
             return jnp.stack([low, jnp.zeros_like(low)])
         low = high = np.uint32(0)
         for part in range(parts):
@@ -92,6 +94,22 @@ def _with_ones(data: Array, low: Array) -> Array:
     # Fewer than 2^32 rows make a word wrap once at most, and all rows of a cell see the same words.
     carried = read(words, high) + (read(words, low) < before).astype(np.uint32)
     return words.at[high].set(carried, mode="drop", wrap_negative_indices=False).reshape(data.shape)
+
+
+def _masks(present: Array, cell: Array | None, cells: int) -> list[Array]:
+    """Of many rows which are in each of few cells or columns; none where there are more of these, or fewer rows.
+
+    A scatter waits for itself where one row's cell is the next one's, and sums of one array are written in between.
+    """
+    if len(present) < LONG:
+        return []
+    if cell is not None:
+        return [present & (cell == one) for one in range(cells)] if present.ndim == 1 and cells <= MASKS else []
+    kept = present.ndim
+    while kept > 1 and math.prod(present.shape[kept - 1 :]) <= MASKS:
+        kept -= 1
+    columns = present.reshape(*present.shape[:kept], math.prod(present.shape[kept:]))
+    return [columns[..., one] for one in range(columns.shape[-1])]
 
 
 def _value(amount: Array, weight: Array | None) -> tuple[Array, int]:
