@@ -284,31 +284,43 @@ def _update(metric: Metric, state: State, batch: dict[str, Array]) -> State:
     statistic = _statistic(metric)
     known, places = accumulators_of(statistic), layout(statistic)
 
-    def added(counted: list[Statistic], data: dict[str, Array], batch: dict[str, Array]) -> Any:
-        parts, seen = vary(_observed(metric, counted, batch), axes)
-        return {key: known[key].added(data[key], part) for key, part in parts.items()}, seen
+    def observed(counted: list[Statistic], batch: dict[str, Array]) -> tuple[dict[str, Any], list[Array | None]]:
+        return vary(_observed(metric, counted, batch), axes)
+
+    def added(data: dict[str, Array], parts: dict[str, Any]) -> dict[str, Array]:
+        return {key: known[key].added(data[key], part) for key, part in parts.items()}
 
     def rest(data: dict[str, Array], batch: dict[str, Array], seen: Array, others: list[Array | None]) -> Any:
-        data, mine = added(small, data, batch)
+        parts, mine = observed(small, batch)
         both = dict(zip([*large, *small], [*others, *mine], strict=True))
-        return data, seen_of(statistic).merge(seen, _state.together([both[member] for member in places]))
+        return added(data, parts), seen_of(statistic).merge(seen, _state.together([both[member] for member in places]))
 
-    data_of = {member: {key: state.data[key] for key in place.keys.values()} for member, place in places.items()}
-    small = [member for member in places if _is_tiny((data_of[member], _entries_of(member, batch)))]
-    large = [member for member in places if member not in small]
-    data, seen = added(large, state.data, batch)
-    entries = {name: array for member in small for name, array in _entries_of(member, batch).items()}
+    small, large = _by_size(state, batch)
+    parts, others = observed(large, batch)
     finish = at_once(rest) if small and _is_tiny(state.seen) else rest
-    more, seen = finish({key: state.data[key] for m in small for key in data_of[m]}, entries, state.seen, seen)
-    return State(statistic, {key: (data | more)[key] for key in known}, seen)
+    mine = {key: state.data[key] for member in small for key in places[member].keys.values()}
+    more, seen = finish(mine, _entries(small, batch), state.seen, others)
+    data = added(state.data, parts) | more
+    return State(statistic, {key: data[key] for key in known}, seen)
+
+
+def _by_size(state: State, batch: dict[str, Array]) -> tuple[list[Statistic], list[Statistic]]:
+    """The statistics of which all arrays are tiny, those of the state and of the batch; and the others."""
+    small, large = [], []
+    for member, place in layout(state.statistic).items():
+        arrays = _entries([member], batch), [state.data[key] for key in place.keys.values()]
+        (small if _is_tiny(arrays) else large).append(member)
+    return small, large
 
 
 def _is_tiny(tree: Any) -> bool:
     return all(leaf.size * leaf.dtype.itemsize <= TINY for leaf in jax.tree.leaves(tree))
 
 
-def _entries_of(member: Statistic, batch: dict[str, Array]) -> dict[str, Array]:
-    return {name: batch[name] for name in (*member.reads, member.weights) if name in batch}
+def _entries(counted: Iterable[Statistic], batch: dict[str, Array]) -> dict[str, Array]:
+    """Of a batch what some statistics read."""
+    names = {name for member in counted for name in (*member.reads, member.weights)}
+    return {name: array for name, array in batch.items() if name in names}
 
 
 def _batch_axes(batch: dict[str, Array]) -> frozenset[str]:
