@@ -14,6 +14,8 @@ from streammetrics._statistic import ABSENT, DEPENDENT, FAULTS, OWN, WEIGHT_REAS
 from streammetrics.accumulators import Count
 from streammetrics.accumulators._base import count_rows
 
+NEVER = -1  # the number of what cannot be
+
 
 def tally(statistic: Statistic, place: Place, batch: Mapping[str, Array]) -> tuple[dict[str, Any], Array | None]:
     """What a batch adds, by its keys in the state, and the member's part of `seen` (None where it holds its own)."""
@@ -98,15 +100,17 @@ def _seen(
     several = statistic.elements(seen.examples) > 1
     rows = None if several or dependent is None else _of_examples(dependent, seen.examples)
     if seen.place is None:
-        numbers = [reasons.index(reason) + 1 for reason in possible]
+        faults = [number if reason in possible else NEVER for number, reason in enumerate(reasons, 1)]
         if each is not None:
-            found = _counted(each, [0, *numbers], weight)
+            data = _counted(each, [0, 0 if several else NEVER, *faults], weight)
+            first = data[:, :FAULTS]
         else:
-            found = {} if code is None else _counted(code, numbers, weight)
-            found[0] = _ones(seen.examples, heaviest)
-        none = jnp.zeros((2,), jnp.uint32)
-        first = [found[0], found[0] if several else none if rows is None else _ones(seen.examples, rows)]
-        return jnp.stack([*first, *(found.get(number, none) for number in range(1, 1 + len(reasons)))], 1)
+            data = _counted(code, [NEVER] * FAULTS + faults, weight)
+            whole = _ones(seen.examples, heaviest)
+            first = jnp.stack([whole, whole if several else jnp.zeros_like(whole)], 1)
+        if rows is not None:
+            first = jnp.stack([first[:, 0], _ones(seen.examples, rows)], 1)
+        return jnp.concatenate([first, data[:, FAULTS:]], 1)
 
     counts = Count((math.prod(size + 1 for size in seen.axes) * columns,))
     at = seen.place * columns
@@ -140,11 +144,15 @@ def _ones(examples: Shape, weight: Array | None) -> Array:
     return Count(()).reduce(jnp.ones((math.prod(examples),), bool), weight, None)
 
 
-def _counted(code: Array, numbers: list[int], weight: Array | None) -> dict[int, Array]:
-    """How often each number occurs: of what counts once all in one pass."""
-    weight = None if weight is None else weight.reshape(-1)
-    masks = [(code == number).reshape(-1) for number in numbers]
+def _counted(code: Array | None, numbers: list[int], weight: Array | None) -> Array:
+    """How often each number occurs, `(2, numbers)`: of what counts once all in one pass."""
+    if code is None:
+        return jnp.zeros((2, len(numbers)), jnp.uint32)
+    code, weight = code.reshape(-1), None if weight is None else weight.reshape(-1)
     if weight is not None and weight.dtype != bool:
-        return {number: Count(()).reduce(mask, weight, None) for number, mask in zip(numbers, masks, strict=True)}
-    sums = count_rows([mask if weight is None else mask & weight for mask in masks])
-    return {number: jnp.stack([sum_, jnp.zeros_like(sum_)]) for number, sum_ in zip(numbers, sums, strict=True)}
+        return jnp.stack([Count(()).reduce(code == number, weight, None) for number in numbers], 1)
+    found = sorted({*numbers} - {NEVER})
+    masks = (code == number for number in found)
+    sums = dict(zip(found, count_rows([m if weight is None else m & weight for m in masks]), strict=True))
+    low = jnp.stack([sums.get(number, jnp.zeros((), jnp.uint32)) for number in numbers])
+    return jnp.stack([low, jnp.zeros_like(low)])

@@ -15,8 +15,8 @@ from streammetrics._jax import is_traced
 
 Pair = tuple[Array, Array]
 RADIX = 4  # of the reduction tree: XLA vectorises short reductions, and long ones with much arithmetic not
-CHAIN, PAIRED = 16, 64
-"""Of how many slices a sum of slices is a chain of additions, and up to how many rows it rather halves them."""
+FEW = 4096  # numbers that are summed as slices rather than in reductions
+CHAIN = 32  # additions of slices, one after the other, before their sums are cut into slices again
 
 
 def tree_sum(add: Callable[[Any, Any], Any], *words: Array, radix: int = RADIX) -> tuple[Array, ...]:
@@ -29,16 +29,16 @@ def tree_sum(add: Callable[[Any, Any], Any], *words: Array, radix: int = RADIX) 
 
 
 def sum_of_slices(add: Callable[[Any, Any], Any], *words: Array) -> tuple[Array, ...]:
-    """The sum over the leading axis under an addition of tuples of words, as a tree of additions of whole slices.
+    """The sum over the leading axis under an addition of tuples of words, by additions of whole slices.
 
-    XLA for CPU fuses and vectorises them; beside other work in a program its reductions of two arrays at once take
-    some microseconds each, however short. But additions take longer to compile. Rows are filled up to a power of two at
-    once: filled up before every halving, each would be a kernel of its own.
+    XLA for CPU fuses these into a few kernels. Every operation inside of a reduction is a buffer to it, which each call
+    of a program sets up anew, in a quarter of a microsecond; a step of a training may take longer for that than for
+    its sums. But additions take longer to compile, and read many rows slower.
     """
-    rows = 1 << (max(words[0].shape[0], 1) - 1).bit_length()
+    rows = 1 << (max(words[0].shape[0], 1) - 1).bit_length()  # filled up at once: a later filling is a kernel more
     words = tuple(_filled(word, rows) for word in words)
     while rows != 1:
-        parts = CHAIN if rows > PAIRED else 2
+        parts = min(CHAIN, rows)
         rows //= parts
         slices = ([word[i * rows : (i + 1) * rows] for i in range(parts)] for word in words)
         words = functools.reduce(add, zip(*slices, strict=True))

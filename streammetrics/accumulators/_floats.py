@@ -5,13 +5,12 @@ import numpy as np
 from jax import Array, lax
 
 from streammetrics._double import Pair, add, compensated, from_integer, renormalised, saturated, two_product, two_sum
-from streammetrics._wide import sum_of_slices, tree_sum
+from streammetrics._wide import FEW, sum_of_slices, tree_sum
 from streammetrics.accumulators._base import scatter, spread
 
 CHUNK_BITS = 14  # bits of a value that one integer sum takes: 2^16 of them stay below 2^31
 CHUNKS = 5  # so that what is cut off, on 2^16 rows beside one great one, is below 2^-54 of it
 ROWS_LIMIT = 2**16
-FEW_ROWS = 1024  # up to which additions of slices are faster than reductions
 
 
 def weighted(value: Pair, weight: Array | None) -> Pair:
@@ -30,7 +29,7 @@ def weighted(value: Pair, weight: Array | None) -> Pair:
 
 def sum_rows(value: Pair) -> Pair:
     """The sum over the leading axis."""
-    high, low = (sum_of_slices if len(value[0]) <= FEW_ROWS else tree_sum)(compensated, *value)
+    high, low = (sum_of_slices if value[0].size <= FEW else tree_sum)(compensated, *value)
     # The low words alone may be greater than what is left of high ones that cancel.
     return saturated(two_sum(high, low), high)
 
