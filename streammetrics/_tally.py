@@ -149,10 +149,11 @@ def _counted(code: Array | None, numbers: list[int], weight: Array | None) -> Ar
     if code is None:
         return jnp.zeros((2, len(numbers)), jnp.uint32)
     code, weight = code.reshape(-1), None if weight is None else weight.reshape(-1)
-    if weight is not None and weight.dtype != bool:
-        return jnp.stack([Count(()).reduce(code == number, weight, None) for number in numbers], 1)
     found = sorted({*numbers} - {NEVER})
-    masks = (code == number for number in found)
+    masks = [code == number for number in found]
+    if weight is not None and weight.dtype != bool:
+        sums = dict(zip(found, (Count(()).reduce(mask, weight, None) for mask in masks), strict=True))
+        return jnp.stack([sums.get(number, jnp.zeros((2,), jnp.uint32)) for number in numbers], 1)
     sums = dict(zip(found, count_rows([m if weight is None else m & weight for m in masks]), strict=True))
     low = jnp.stack([sums.get(number, jnp.zeros((), jnp.uint32)) for number in numbers])
     return jnp.stack([low, jnp.zeros_like(low)])

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from streammetrics import accumulators
 from streammetrics.accumulators import CoMoments, Count, ExactSum, Maximum, Minimum, Moments, Sum
-from streammetrics.accumulators._count import Ones
+from streammetrics.accumulators._base import count_rows
+from streammetrics.accumulators._count import LONG, Ones
 
 ROWS = 24
 UNIT = Fraction(2) ** -298  # of an ExactSum
@@ -364,6 +365,28 @@ def test_few_rows_added_to_many_cells_need_no_memory_for_these():
     assert memory.temp_size_in_bytes < 10_000
 
 
+@pytest.mark.parametrize("rest", [(), (3,)])
+@pytest.mark.parametrize("rows", [0, 1, 31, 33, 255, 256, 1024, 1025, 3000])  # each way to add bits, and its ends
+def test_the_rows_of_several_masks_are_counted(rows, rest):
+    drawn = (
+        np.random.default_rng(rows).random((6, rows, *rest)) < np.arange(1, 7).reshape(6, *(1,) * (1 + len(rest))) / 6
+    )
+    found = jax.jit(lambda masks: count_rows(list(masks)))(drawn)
+    np.testing.assert_array_equal(found, drawn.sum(1))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("shape", "by_cell"), [((9,), True), ((2, 2), False), ((3, 2, 2), False), ((12,), False)])
+def test_bits_of_many_rows_are_counted(shape, by_cell, weighted):
+    rng, rows = np.random.default_rng(0), LONG + 5
+    weight = rng.random(rows) < 0.8 if weighted else np.ones(rows, bool)
+    amount = rng.random((rows, *(() if by_cell else shape))) < 0.5
+    cell = rng.integers(-1, 10, rows, np.int32) if by_cell else None
+    data = reduce_of(Count(shape))(amount, weight if weighted else None, cell)
+    true = [(amount & weight & (cell == one)).sum() for one in range(9)] if by_cell else amount[weight].sum(0)
+    np.testing.assert_array_equal(numbers_of(Count(shape), data)[0], true)
+
+
 sixteen_bits = st.integers(0, 65_535) | st.sampled_from([255, 256, 512, 65_280, 65_535])
 
 
@@ -508,9 +531,10 @@ def test_a_sum_of_20_million_tenths_is_right():
     assert abs(Fraction(numbers_of(Sum(), total)[0].item()) / true - 1) <= 1e-13
 
 
-def test_a_long_batch_is_summed_to_1e_13_of_the_absolute_values():
+@pytest.mark.parametrize("rows", [1, 33, 1000, 4096, 4097, 100_000])  # as slices, by reductions, in two passes
+def test_a_batch_is_summed_to_1e_13_of_the_absolute_values(rows):
     rng = np.random.default_rng(0)
-    values = (rng.normal(size=100_000) * 10.0 ** rng.integers(-10, 10, 100_000)).astype(np.float32)  # two passes
+    values = (rng.normal(size=rows) * 10.0 ** rng.integers(-10, 10, rows)).astype(np.float32)
     found = numbers_of(Sum(), reduce_of(Sum())(values, None, None))[0].item()
     assert abs(found - math.fsum(values.tolist())) <= 1e-13 * math.fsum(np.abs(values).tolist())
 

@@ -13,7 +13,7 @@ from streammetrics._uint64 import UInt64
 from streammetrics.accumulators._base import count_rows, scatter, split_shape, spread
 from streammetrics.accumulators._integers import Integers
 
-FEW = 8  # of how many cells there must be for each row, so that rows are added where they belong
+ROOM = 8  # how many cells there must be for each row, so that rows are added where they belong
 LONG, MASKS = 2048, 10  # from how many rows, and up to how many places, a mask for each place is the fastest
 
 
@@ -61,7 +61,7 @@ class Count(Integers):
     def part(self, amount: Array, weight: Array | None, cell: Array | None) -> Any:
         cells = math.prod(self.shape)
         bits = amount.dtype == bool and (weight is None or weight.dtype == bool)
-        if cell is None or not bits or amount.ndim > 1 or not FEW * len(amount) <= cells < 2**30:
+        if cell is None or not bits or amount.ndim > 1 or not ROOM * len(amount) <= cells < 2**30:
             return self.reduce(amount, weight, cell)
         present = amount if weight is None else amount & weight
         return Ones(jnp.where(present & (cell >= 0) & (cell < cells), cell, 2 * cells))
