@@ -3,9 +3,10 @@
 On CPU `jnp.argmax` takes many times as long as `jnp.max`, because reducing the axis that lies in a line does not
 vectorise for pairs of score and place; `jnp.max` overlooks NaN there; and a sum of what is computed from wide rows
 first writes all of it. Wide rows are therefore cut into parts, and the same places of all parts are joined at once,
-which vectorises. So the greatest is found by a tournament, in which NaN wins.
+which vectorises. So the greatest is found by a tournament, in which NaN wins; of rows that are not so wide, in blocks.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,8 @@ from jax import Array, lax
 from streammetrics._double import compensated
 from streammetrics._wide import Pair
 
+QUICK, BLOCKS = 24, 64
+"""Up to how many scores `jnp.argmax` is fast, and up to how many it is best taken of blocks of so few."""
 NARROW = 40
 """Rows of so few scores are reduced as they are."""
 PARTS, PARTS_OF_16_BITS = 20, 10
@@ -30,9 +33,10 @@ def greatest(scores: Array) -> tuple[Array, Array]:
 
     The score comes in at least 32 bits.
     """
-    if scores.shape[-1] <= NARROW:
+    width = scores.shape[-1]
+    if width <= QUICK:
         return _plain(scores)
-    return lax.platform_dependent(scores, cpu=_tournament, default=_plain)
+    return lax.platform_dependent(scores, cpu=_by_blocks if width <= BLOCKS else _tournament, default=_plain)
 
 
 def _plain(scores: Array) -> tuple[Array, Array]:
@@ -60,6 +64,14 @@ def total(terms: Array) -> Pair:
 def sums(a: Array, b: Array) -> Pair:
     """The sums of each row of two arrays."""
     return _reduced((a, b), (a.dtype.type(0), b.dtype.type(0)), lambda x, y: (x[0] + y[0], x[1] + y[1]))
+
+
+def _by_blocks(scores: Array) -> tuple[Array, Array]:
+    width = scores.shape[-1]
+    size = -(-width // -(-width // QUICK))
+    found = ((start, *_plain(scores[..., start : start + size])) for start in range(0, width, size))
+    value, place = functools.reduce(_winner, ((value, place + start) for start, place, value in found))
+    return place, value
 
 
 def _tournament(scores: Array) -> tuple[Array, Array]:
