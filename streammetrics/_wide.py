@@ -15,7 +15,7 @@ from streammetrics._jax import is_traced
 
 Pair = tuple[Array, Array]
 RADIX = 4  # of the reduction tree: XLA vectorises short reductions, and long ones with much arithmetic not
-FEW = 4096  # numbers that are summed as slices rather than in reductions
+FEW = 1024  # numbers that are summed as slices rather than in reductions
 CHAIN = 32  # additions of slices, one after the other, before their sums are cut into slices again
 
 

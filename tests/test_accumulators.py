@@ -366,7 +366,7 @@ def test_few_rows_added_to_many_cells_need_no_memory_for_these():
 
 
 @pytest.mark.parametrize("rest", [(), (3,)])
-@pytest.mark.parametrize("rows", [0, 1, 31, 33, 255, 256, 1024, 1025, 3000])  # each way to add bits, and its ends
+@pytest.mark.parametrize("rows", [0, 1, 31, 33, 128, 129, 3000])  # each way to add bits, and its ends
 def test_the_rows_of_several_masks_are_counted(rows, rest):
     drawn = (
         np.random.default_rng(rows).random((6, rows, *rest)) < np.arange(1, 7).reshape(6, *(1,) * (1 + len(rest))) / 6
@@ -531,7 +531,7 @@ def test_a_sum_of_20_million_tenths_is_right():
     assert abs(Fraction(numbers_of(Sum(), total)[0].item()) / true - 1) <= 1e-13
 
 
-@pytest.mark.parametrize("rows", [1, 33, 1000, 4096, 4097, 100_000])  # as slices, by reductions, in two passes
+@pytest.mark.parametrize("rows", [1, 33, 1000, 1024, 1025, 100_000])  # as slices, by reductions, in two passes
 def test_a_batch_is_summed_to_1e_13_of_the_absolute_values(rows):
     rng = np.random.default_rng(0)
     values = (rng.normal(size=rows) * 10.0 ** rng.integers(-10, 10, rows)).astype(np.float32)

@@ -14,7 +14,7 @@ from jax import Array, lax
 from streammetrics._spec import spec
 from streammetrics._wide import sum_of_slices, tree_sum
 
-FEW_BITS = 1024  # in a mask, that are summed as slices, several masks in a word, rather than in one reduction
+FEW_BITS = 128  # in a mask, that are summed as slices, several masks in a word, rather than in one reduction
 SLOTS_LIMIT = 2**20  # bytes of a float state up to which every device sends its state in a slot of its own
 
 
@@ -140,7 +140,7 @@ def spread(weight: Array, amount: Array) -> Array:
 def count_rows(masks: Sequence[Array]) -> tuple[Array, ...]:
     """Of how many rows, along the leading axis, each mask is true, uint32."""
     if masks[0].size <= FEW_BITS:
-        return _packed_counts(masks, 8 if len(masks[0]) < 2**8 else 16)
+        return _packed_counts(masks)
     ones = tuple(mask.astype(jnp.uint32) for mask in masks)
     if ones[0].ndim > 1:  # so that what lies in a line is added at once
         return tree_sum(_sums, *ones, radix=32)
@@ -148,15 +148,15 @@ def count_rows(masks: Sequence[Array]) -> tuple[Array, ...]:
     return tuple(lax.reduce(ones, (zero,) * len(ones), _sums, (0,)))
 
 
-def _packed_counts(masks: Sequence[Array], bits: int) -> tuple[Array, ...]:
-    """The counts of masks, several in a word: fewer than 2^bits rows."""
+def _packed_counts(masks: Sequence[Array]) -> tuple[Array, ...]:
+    """The counts of short masks, four in a word: none reaches 2^8."""
     words = [
-        functools.reduce(jnp.add, (mask.astype(jnp.uint32) << np.uint32(i * bits) for i, mask in enumerate(group)))
-        for group in (masks[i : i + 32 // bits] for i in range(0, len(masks), 32 // bits))
+        functools.reduce(jnp.add, (mask.astype(jnp.uint32) << np.uint32(8 * i) for i, mask in enumerate(group)))
+        for group in (masks[i : i + 4] for i in range(0, len(masks), 4))
     ]
     sums = sum_of_slices(_sums, *words)
-    shifts = [np.uint32(shift) for shift in range(0, 32, bits)]
-    return tuple((total >> shift) & np.uint32(2**bits - 1) for total in sums for shift in shifts)[: len(masks)]
+    shifts = [np.uint32(shift) for shift in (0, 8, 16, 24)]
+    return tuple((total >> shift) & np.uint32(0xFF) for total in sums for shift in shifts)[: len(masks)]
 
 
 def _sums(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
