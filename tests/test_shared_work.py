@@ -140,6 +140,11 @@ def test_an_update_of_tiny_arrays_is_one_call_on_cpu(rows: int, calls: int) -> N
     assert len(re.findall(r" call\(.*inlineable=\"false\"", text[text.index("ENTRY") :])) == calls
 
 
+@pytest.mark.parametrize("rows", [0, 1, 32, 128])
+def test_few_rows_are_summed_without_reductions_which_each_call_would_set_up(rows: int) -> None:
+    assert not work(sm.Mean("losses"), losses=np.zeros(rows, np.float32))
+
+
 def test_different_counts_are_each_counted() -> None:
     # Also a check of the tests above: the work of metrics that share nothing is seen to add up.
     other = sm.Multiclass(3, "logits", ignore=0)
