@@ -368,9 +368,8 @@ def test_few_rows_added_to_many_cells_need_no_memory_for_these():
 @pytest.mark.parametrize("rest", [(), (3,)])
 @pytest.mark.parametrize("rows", [0, 1, 31, 33, 128, 129, 3000])  # each way to add bits, and its ends
 def test_the_rows_of_several_masks_are_counted(rows, rest):
-    drawn = (
-        np.random.default_rng(rows).random((6, rows, *rest)) < np.arange(1, 7).reshape(6, *(1,) * (1 + len(rest))) / 6
-    )
+    shares = np.arange(1, 7).reshape(6, *(1,) * (1 + len(rest))) / 6  # of the last mask all
+    drawn = np.random.default_rng(rows).random((6, rows, *rest)) < shares
     found = jax.jit(lambda masks: count_rows(list(masks)))(drawn)
     np.testing.assert_array_equal(found, drawn.sum(1))
 

@@ -13,7 +13,7 @@ from streammetrics._rows import greatest
 
 # Around the widths where a row is cut, at round and prime ones, and where it is cut more than once.
 WIDTHS = (1, 2, 24, 25, 39, 40, 41, 49, 64, 65, 67, 100, 101, 128, 399, 1000, 1009, 5003)
-FEW_WIDTHS = (2, 25, 41, 64, 101, 1009)
+FEW_WIDTHS = (2, 25, 40, 41, 64, 101, 1009)
 NEGATIVE_NAN = np.array([0xFFC00000], np.uint32).view(np.float32)[0]
 
 

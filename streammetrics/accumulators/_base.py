@@ -155,8 +155,7 @@ def _packed_counts(masks: Sequence[Array]) -> tuple[Array, ...]:
         for group in (masks[i : i + 4] for i in range(0, len(masks), 4))
     ]
     sums = sum_of_slices(_sums, *words)
-    shifts = [np.uint32(shift) for shift in (0, 8, 16, 24)]
-    return tuple((total >> shift) & np.uint32(0xFF) for total in sums for shift in shifts)[: len(masks)]
+    return tuple((sums[i // 4] >> np.uint32(8 * (i % 4))) & np.uint32(0xFF) for i in range(len(masks)))
 
 
 def _sums(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
